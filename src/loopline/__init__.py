@@ -1,0 +1,49 @@
+"""Loopline takes a PyTorch model around the whole MLOps loop.
+
+Every name here is imported when it is first used, so that `import loopline` loads nothing but this file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+# The public names: a stage's function, or the room it lives in where several share one (`loopline.data.get`).
+_EXPORTS = {
+    "Workspace": "loopline.core.workspace:Workspace",
+    "LooplineError": "loopline.core.errors:LooplineError",
+    "train": "loopline.loop:train",
+    "verify_resume": "loopline.loop:verify_resume",
+    "runs": "loopline.loop:runs",
+    "evaluate": "loopline.loop:evaluate",
+    "export": "loopline.loop:export",
+    "register": "loopline.loop:register",
+    "promote": "loopline.loop:promote",
+    "rollback": "loopline.loop:rollback",
+    "models": "loopline.loop:models",
+    "load": "loopline.loop:load",
+    "predict": "loopline.loop:predict",
+    "serve": "loopline.loop:serve",
+    "drift": "loopline.loop:drift",
+    "doctor": "loopline.doctor:doctor",
+    "demo": "loopline.demo:demo",
+}
+
+__all__ = ["__version__", "data", *_EXPORTS]  # noqa: PLE0604 - the keys are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name == "data":
+        import loopline.data
+
+        return loopline.data
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'loopline' has no attribute '{name}'; it has: {', '.join(sorted(__all__))}")
+    from loopline.core.tables import load
+
+    return load(_EXPORTS[name])
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

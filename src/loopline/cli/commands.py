@@ -1,0 +1,35 @@
+"""The table of commands, in the order of the loop. Help reads this table and imports no command."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command: the stage it stands under in the help, its name, its import string, its line of help."""
+
+    stage: str
+    name: str
+    target: str
+    help: str
+
+
+COMMANDS = (
+    Command("Start", "demo", "loopline.cli.demo:demo", "The whole loop on Fashion-MNIST, in minutes, with a page."),
+    Command("Start", "doctor", "loopline.cli.doctor:doctor", "Check this machine; each problem with what mends it."),
+    Command("Data", "data", "loopline.cli.data:data", "get, snapshot, show, verify, diff: datasets as snapshots."),
+    Command("Train", "train", "loopline.cli.train:train", "Train from a recipe with Hydra overrides; resume exactly."),
+    Command("Train", "verify-resume", "loopline.cli.train:verify_resume", "Kill a run, resume it, compare weights."),
+    Command("Track", "runs", "loopline.cli.runs:runs", "What ran: with which code, data, configuration, result."),
+    Command("Evaluate", "evaluate", "loopline.cli.evaluate:evaluate", "Metrics with intervals, tables and plots."),
+    Command("Bundle", "export", "loopline.cli.export:export", "Turn a run into a bundle: graph, transforms, proof."),
+    Command("Bundle", "bundle", "loopline.cli.export:bundle", "show, verify: look into a bundle and recompute it."),
+    Command("Register", "register", "loopline.cli.registry:register", "Give a bundle a name and a version."),
+    Command("Register", "promote", "loopline.cli.registry:promote", "Point an alias at a version, through the gate."),
+    Command("Register", "rollback", "loopline.cli.registry:rollback", "Point an alias back at what it was before."),
+    Command("Register", "models", "loopline.cli.registry:models", "Registered models, versions and aliases."),
+    Command("Serve", "predict", "loopline.cli.predict:predict", "Predict files with the same predictor, no server."),
+    Command("Serve", "serve", "loopline.cli.serve:serve", "Serve a model over HTTP with dynamic batching."),
+    Command("Serve", "ui", "loopline.cli.serve:ui", "Serve it with a page to upload, paste or photograph."),
+    Command("Monitor", "drift", "loopline.cli.drift:drift", "Compare the prediction log with the bundle's reference."),
+)

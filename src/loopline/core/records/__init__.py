@@ -1,0 +1,65 @@
+"""The records through which stages meet: frozen Pydantic models, one module each."""
+
+from loopline.core.records.base import Digest, Name, Record, Time, utc_now
+from loopline.core.records.bundle import (
+    FileEntry,
+    ModelBundle,
+    Parity,
+    Reference,
+    Runtime,
+    TensorSpec,
+    TransformStep,
+)
+from loopline.core.records.dataset import (
+    ChannelStatistics,
+    DatasetManifest,
+    Duplicate,
+    InputKind,
+    Shard,
+    SkippedFile,
+    Split,
+    Task,
+)
+from loopline.core.records.drift import DriftReport, DriftTest
+from loopline.core.records.evaluation import CalibrationBin, ClassRow, Evaluation, Metric
+from loopline.core.records.prediction import Prediction
+from loopline.core.records.registry import ModelVersion
+from loopline.core.records.run import Artifact, CodeState, DatasetRef, Environment, Run, RunKind, RunStatus
+
+__all__ = [
+    "Artifact",
+    "CalibrationBin",
+    "ChannelStatistics",
+    "ClassRow",
+    "CodeState",
+    "DatasetManifest",
+    "DatasetRef",
+    "Digest",
+    "DriftReport",
+    "DriftTest",
+    "Duplicate",
+    "Environment",
+    "Evaluation",
+    "FileEntry",
+    "InputKind",
+    "Metric",
+    "ModelBundle",
+    "ModelVersion",
+    "Name",
+    "Parity",
+    "Prediction",
+    "Record",
+    "Reference",
+    "Run",
+    "RunKind",
+    "RunStatus",
+    "Runtime",
+    "Shard",
+    "SkippedFile",
+    "Split",
+    "Task",
+    "TensorSpec",
+    "Time",
+    "TransformStep",
+    "utc_now",
+]
