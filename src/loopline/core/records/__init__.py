@@ -1,6 +1,6 @@
 """The records through which stages meet: frozen Pydantic models, one module each."""
 
-from loopline.core.records.base import Digest, Name, Record, Time, utc_now
+from loopline.core.records.record import Digest, Name, Record, Time, utc_now
 from loopline.core.records.bundle import (
     FileEntry,
     ModelBundle,

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from loopline.core.records.base import Digest, Name, Record, Time
+from loopline.core.records.record import Digest, Name, Record, Time
 
 Task = Literal["classification", "regression", "translation"]
 InputKind = Literal["image", "multiband", "text"]

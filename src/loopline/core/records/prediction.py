@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from loopline.core.records.base import Digest, Record, Time
+from loopline.core.records.record import Digest, Record, Time
 
 
 class Prediction(Record):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from loopline.core.records.base import Digest, Name, Record, Time
+from loopline.core.records.record import Digest, Name, Record, Time
 
 
 class ModelVersion(Record):
