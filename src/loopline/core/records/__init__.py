@@ -1,6 +1,5 @@
 """The records through which stages meet: frozen Pydantic models, one module each."""
 
-from loopline.core.records.record import Digest, Name, Record, Time, utc_now
 from loopline.core.records.bundle import (
     FileEntry,
     ModelBundle,
@@ -23,6 +22,7 @@ from loopline.core.records.dataset import (
 from loopline.core.records.drift import DriftReport, DriftTest
 from loopline.core.records.evaluation import CalibrationBin, ClassRow, Evaluation, Metric
 from loopline.core.records.prediction import Prediction
+from loopline.core.records.record import Digest, Name, Record, Time, utc_now
 from loopline.core.records.registry import ModelVersion
 from loopline.core.records.run import Artifact, CodeState, DatasetRef, Environment, Run, RunKind, RunStatus
 

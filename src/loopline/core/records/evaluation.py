@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from loopline.core.records.record import Digest, Name, Record, Time
 from loopline.core.records.dataset import Task
+from loopline.core.records.record import Digest, Name, Record, Time
 from loopline.core.records.run import DatasetRef
 
 
