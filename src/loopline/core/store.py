@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from loopline.core.errors import InputError, IntegrityError, StateError
-from loopline.core.records.base import Record
+from loopline.core.records.record import Record
 
 R = TypeVar("R", bound=Record)
 _CHUNK_BYTES = 1 << 20
