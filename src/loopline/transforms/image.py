@@ -1,0 +1,242 @@
+"""Images: decoding bytes that nobody vouches for, and the geometry after it.
+
+H height, W width, C channels (1 for mode "L", 3 for "RGB"), N examples.
+
+Nothing here changes Pillow's global settings, so these functions are safe in any thread.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+from pydantic import Field, model_validator
+
+from loopline.core.errors import InvalidExample
+from loopline.transforms.step import Transform
+
+Pixels = NDArray[np.uint8]
+
+# The formats are a closed table too: Pillow can open forty, some of which start other programs. The classes are called
+# directly because `Image.open` warns about large pictures through the process-wide filters; the limit here is our own.
+_FORMATS: tuple[tuple[str, int, bytes, type[ImageFile.ImageFile]], ...] = (
+    ("PNG", 0, b"\x89PNG\r\n\x1a\n", PngImageFile),
+    ("JPEG", 0, b"\xff\xd8\xff", JpegImageFile),
+    ("WebP", 8, b"WEBP", WebPImageFile),
+    ("GIF", 0, b"GIF8", GifImageFile),
+    ("BMP", 0, b"BM", BmpImageFile),
+)
+FORMAT_NAMES = tuple(name for name, *_ in _FORMATS)
+_CHANNELS = {"L": 1, "RGB": 3}
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+# EXIF 0x0112: how the camera was held, as the transposition that stands the picture up.
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class DecodeImage(Transform):
+    """Bytes of a PNG, JPEG, WebP, GIF or BMP file to x_HWC uint8, upright, in `mode`.
+
+    The size in the header is checked against `max_pixels` before a pixel is decoded. Transparency is laid on white,
+    16-bit grey keeps its high byte, CMYK and palettes become colours, colours become grey by ITU-R 601-2 luma, EXIF
+    orientation is applied; colour profiles are ignored. Files with several frames are refused: which one is meant?
+    """
+
+    mode: Literal["L", "RGB"]
+    # 50 million: a telephone's 48-megapixel photograph passes, 12,000 × 12,000 does not.
+    max_pixels: int = Field(default=50_000_000, ge=1, le=1_000_000_000)
+
+    @property
+    def num_channels(self) -> int:
+        """C of the decoded array."""
+        return _CHANNELS[self.mode]
+
+    def __call__(self, raw: bytes) -> Pixels:
+        """Decodes one file; raises `InvalidExample`, and nothing else, for whatever bytes."""
+        name, kind = _identify(raw)
+        try:
+            # A plug-in that meets bytes it did not expect may raise anything at all, from SyntaxError to struct.error:
+            # whatever it is, it says that these bytes are no picture.
+            with kind(io.BytesIO(raw)) as image:
+                self._check_header(image)
+                return _pixels(image, self.mode)
+        except InvalidExample:
+            raise
+        except Exception as error:
+            raise InvalidExample(f"the {name} file is broken or truncated: {_reason(error)}.") from error
+
+    def from_array(self, values: Any) -> Pixels:
+        """Pixel values (array or nested lists, H×W or H×W×C, whole numbers from 0 to 255) to x_HWC uint8.
+
+        Raises `InvalidExample` for anything else: ragged lists, other shapes, NaN, fractions, numbers out of range.
+        """
+        x = _numbers(values)
+        if x.ndim == 2:
+            x = x[:, :, np.newaxis]
+        if x.ndim != 3 or x.shape[2] != self.num_channels or 0 in x.shape:
+            shape = "×".join(map(str, x.shape)) or "one number"
+            also = " or height×width" if self.num_channels == 1 else ""
+            raise InvalidExample(f"pixels of shape {shape} given; expected height×width×{self.num_channels}{also}.")
+        self._check_size(x.shape[1], x.shape[0])
+        return _whole_bytes(x)
+
+    def _check_header(self, image: ImageFile.ImageFile) -> None:
+        self._check_size(image.width, image.height)
+        if getattr(image, "is_animated", False):
+            raise InvalidExample("the file holds several frames; expected a single picture.")
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > self.max_pixels:
+            raise InvalidExample(
+                f"the picture is {width}×{height} pixels; expected at most {self.max_pixels:,} in all."
+            )
+
+
+class Resize(Transform):
+    """x_HWC to `height` × `width`, with Pillow's anti-aliased filters.
+
+    `fit="stretch"` changes the aspect ratio; `fit="cover"` cuts the largest centred part of the target's ratio first.
+    """
+
+    height: int = Field(ge=1, le=8192)
+    width: int = Field(ge=1, le=8192)
+    fit: Literal["stretch", "cover"] = "stretch"
+    resampling: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bilinear"
+
+    def __call__(self, x_HWC: Pixels) -> Pixels:
+        """Resizes one image; an image of the target's size comes back as it is."""
+        height, width, num_channels = x_HWC.shape
+        if (height, width) == (self.height, self.width):
+            return x_HWC
+        box = (0.0, 0.0, float(width), float(height)) if self.fit == "stretch" else self._centred(height, width)
+        image = Image.fromarray(x_HWC[:, :, 0] if num_channels == 1 else x_HWC)
+        resized = image.resize((self.width, self.height), _RESAMPLING[self.resampling], box=box)
+        return np.asarray(resized, dtype=np.uint8).reshape(self.height, self.width, num_channels)
+
+    def _centred(self, height: int, width: int) -> tuple[float, float, float, float]:
+        # One factor for both axes, so that the cut part has exactly the target's ratio and needs no rounding.
+        factor = min(width / self.width, height / self.height)
+        left, top = (width - factor * self.width) / 2, (height - factor * self.height) / 2
+        return (left, top, min(left + factor * self.width, width), min(top + factor * self.height, height))
+
+
+class CenterCrop(Transform):
+    """The middle `height` × `width` of x_HWC; an odd margin leaves its extra pixel below and to the right."""
+
+    height: int = Field(ge=1, le=8192)
+    width: int = Field(ge=1, le=8192)
+
+    def __call__(self, x_HWC: Pixels) -> Pixels:
+        """Crops one image; raises `InvalidExample` for one that is smaller than the crop."""
+        height, width, _ = x_HWC.shape
+        if height < self.height or width < self.width:
+            raise InvalidExample(
+                f"the picture is {width}×{height} pixels; expected at least {self.width}×{self.height}."
+            )
+        top, left = (height - self.height) // 2, (width - self.width) // 2
+        return np.ascontiguousarray(x_HWC[top : top + self.height, left : left + self.width])
+
+
+class Normalize(Transform):
+    """x_NHWC uint8 to x_NCHW float32: (x / 255 − mean) / std, `mean` and `std` per channel in units of full scale."""
+
+    mean: tuple[float, ...] = Field(min_length=1)
+    std: tuple[float, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _parameters_agree(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"{len(self.mean)} means but {len(self.std)} standard deviations")
+        if min(self.std) <= 0:
+            raise ValueError("every standard deviation must be greater than 0")
+        return self
+
+    def __call__(self, x_NHWC: Pixels) -> NDArray[np.float32]:
+        """Normalizes one batch; the result is contiguous."""
+        num_examples, height, width, num_channels = x_NHWC.shape
+        mean_C, std_C = np.array(self.mean), np.array(self.std)
+        scale_C11 = (1 / (255 * std_C)).astype(np.float32)[:, np.newaxis, np.newaxis]
+        offset_C11 = (-mean_C / std_C).astype(np.float32)[:, np.newaxis, np.newaxis]
+        # One pass that moves and scales, one that shifts: no float copy in the old order of axes.
+        x_NCHW = np.empty((num_examples, num_channels, height, width), dtype=np.float32)
+        np.multiply(x_NHWC.transpose(0, 3, 1, 2), scale_C11, out=x_NCHW)
+        x_NCHW += offset_C11
+        return x_NCHW
+
+
+def _identify(raw: bytes) -> tuple[str, type[ImageFile.ImageFile]]:
+    for name, offset, signature, kind in _FORMATS:
+        if raw[offset : offset + len(signature)] == signature:
+            return name, kind
+    given = "an empty file" if not raw else f"a file of {len(raw):,} bytes that is no picture"
+    raise InvalidExample(f"{given} given; expected {', '.join(FORMAT_NAMES[:-1])} or {FORMAT_NAMES[-1]}.")
+
+
+def _pixels(image: Image.Image, mode: Literal["L", "RGB"]) -> Pixels:
+    image.load()
+    orientation = image.getexif().get(_ORIENTATION_TAG)
+    if image.mode.startswith("I"):
+        # Pillow's own conversion of 16-bit grey clips at 255 and turns nearly every picture white.
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    elif image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    if image.mode not in ("1", "L", "RGB"):
+        image = image.convert("RGB")
+    if image.mode != mode:
+        image = image.convert(mode)
+    if orientation in _UPRIGHT:
+        image = image.transpose(_UPRIGHT[orientation])
+    # A copy: the array must outlive the image and own its memory.
+    return np.array(image, dtype=np.uint8).reshape(image.height, image.width, _CHANNELS[mode])
+
+
+def _reason(error: Exception) -> str:
+    """What the decoder said, on one line; never more than a sentence's worth."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.rstrip(".")[:200]
+
+
+def _numbers(values: Any) -> NDArray[Any]:
+    try:
+        x = np.asarray(values)
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidExample("the rows of pixels differ in length; expected a rectangle of numbers.") from None
+    if x.dtype.kind not in "iuf":
+        raise InvalidExample("the pixels are not all numbers; expected whole numbers from 0 to 255.")
+    return x
+
+
+def _whole_bytes(x: NDArray[Any]) -> Pixels:
+    if x.dtype == np.uint8:
+        return np.ascontiguousarray(x)
+    if x.dtype.kind == "f":
+        if not np.isfinite(x).all():
+            raise InvalidExample("the pixels hold NaN or infinity; expected whole numbers from 0 to 255.")
+        if (x != np.floor(x)).any():
+            raise InvalidExample("the pixels hold fractions; expected whole numbers from 0 to 255.")
+    if x.min() < 0 or x.max() > 255:
+        raise InvalidExample(f"the pixels lie between {x.min():g} and {x.max():g}; expected 0 to 255.")
+    return np.ascontiguousarray(x, dtype=np.uint8)
