@@ -20,7 +20,14 @@ from loopline.core.records.dataset import (
     Task,
 )
 from loopline.core.records.drift import DriftReport, DriftTest
-from loopline.core.records.evaluation import CalibrationBin, ClassRow, Evaluation, Metric
+from loopline.core.records.evaluation import (
+    CalibrationBin,
+    ClassRow,
+    Evaluation,
+    HardExample,
+    Metric,
+    PairedComparison,
+)
 from loopline.core.records.prediction import Prediction
 from loopline.core.records.record import Digest, Name, Record, Time, utc_now
 from loopline.core.records.registry import ModelVersion
@@ -41,11 +48,13 @@ __all__ = [
     "Environment",
     "Evaluation",
     "FileEntry",
+    "HardExample",
     "InputKind",
     "Metric",
     "ModelBundle",
     "ModelVersion",
     "Name",
+    "PairedComparison",
     "Parity",
     "Prediction",
     "Record",

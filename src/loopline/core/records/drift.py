@@ -10,13 +10,19 @@ from loopline.core.records.record import Digest, Record, Time
 
 
 class DriftTest(Record):
-    """One two-sample test between reference and current; `corrected_p` accounts for all tests of the report."""
+    """One two-sample test between reference and current; `corrected_p` accounts for all tests of the report.
+
+    `effect` says how large the difference is, from 0 (none) to 1, whatever the number of examples; a difference below
+    `minimum_effect` is no drift, however certain it is.
+    """
 
     feature: str
     method: str
     statistic: float
     p: float = Field(ge=0, le=1)
     corrected_p: float = Field(ge=0, le=1)
+    effect: float = Field(ge=0, le=1)
+    minimum_effect: float = Field(ge=0, le=1)
     drifted: bool
 
 

@@ -40,6 +40,17 @@ class CalibrationBin(Record):
     num_examples: int = Field(ge=0)
 
 
+class HardExample(Record):
+    """An example that the subject found hard: the probability that it gave to the true label was among the lowest."""
+
+    example_id: str
+    label: str
+    predicted: str
+    # Probability of the predicted label, and of the true one.
+    confidence: float = Field(ge=0, le=1)
+    label_probability: float = Field(ge=0, le=1)
+
+
 class Evaluation(Record):
     """The metrics of a subject (a run's checkpoint or a bundle) on one split of one snapshot."""
 
@@ -58,6 +69,7 @@ class Evaluation(Record):
     # Row: true label, column: predicted label, both in the order of label_names.
     confusion: tuple[tuple[int, ...], ...] = ()
     calibration: tuple[CalibrationBin, ...] = ()
+    hardest: tuple[HardExample, ...] = ()
     label_names: tuple[str, ...] = ()
     predictions_digest: Digest
     created_at: Time
@@ -69,3 +81,48 @@ class Evaluation(Record):
         if self.confusion and sum(map(sum, self.confusion)) != self.num_examples:
             raise ValueError("the confusion matrix does not sum to num_examples")
         return self
+
+
+class PairedComparison(Record):
+    """Accuracy of a challenger minus that of a champion on the same examples, with its 95% interval.
+
+    The challenger is `not_worse` when the whole interval lies above `-margin`: a model that is worse by the margin or
+    more passes less than one time in twenty, and too few examples to tell count against it.
+    """
+
+    difference: float = Field(ge=-1, le=1)
+    low: float
+    high: float
+    margin: float = Field(ge=0, lt=1)
+    # Share of the resamples in which the challenger is less accurate than the champion.
+    p_worse: float = Field(ge=0, le=1)
+    num_examples: int = Field(ge=1)
+    # Examples that only the challenger has right, and that only the champion has right.
+    num_won: int = Field(ge=0)
+    num_lost: int = Field(ge=0)
+    not_worse: bool
+
+    @model_validator(mode="after")
+    def _verdict_agrees(self) -> Self:
+        if self.not_worse != (self.low >= -self.margin):
+            raise ValueError("not_worse differs from what the interval and the margin say")
+        if self.num_won + self.num_lost > self.num_examples:
+            raise ValueError("more examples won and lost than there are")
+        return self
+
+    @property
+    def verdict(self) -> Literal["not worse", "worse", "undecided"]:
+        """`undecided` when the examples neither exclude a loss beyond the margin nor show that there is a loss."""
+        if self.not_worse:
+            return "not worse"
+        return "worse" if self.high < 0 else "undecided"
+
+    @property
+    def sentence(self) -> str:
+        """The comparison in words, with the figures that it was judged by."""
+        return (
+            f"challenger minus champion: {100 * self.difference:+.2f} points of accuracy "
+            f"(95% interval {100 * self.low:+.2f} to {100 * self.high:+.2f}, {self.num_examples:,} examples, "
+            f"{self.num_won:,} won, {self.num_lost:,} lost); a loss of up to {100 * self.margin:.2f} is allowed: "
+            f"{self.verdict}."
+        )
