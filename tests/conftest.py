@@ -1,0 +1,60 @@
+"""What every room's tests share: a clean environment, an empty workspace, real handwritten digits as files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from loopline.core.workspace import Workspace
+
+# The machine's cores are shared by what the tests start; one thread each also makes sums come out in one order.
+# Before any library that reads it is imported, and inherited by subprocesses.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+_SCRUBBED_PREFIXES = ("LOOPLINE_", "MLFLOW_", "WANDB_", "HYDRA_", "PL_", "HF_")
+NUM_DIGITS = 400
+SIZE_PX = 16
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results do not depend on the machine's variables, and nothing a test starts calls home."""
+    for name in list(os.environ):
+        if name.startswith(_SCRUBBED_PREFIXES):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # Tables keep their lines whole, and bars stay silent.
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """An empty workspace; code that is given none finds the same one, for LOOPLINE_HOME names it too."""
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture(autouse=True)
+def _default_workspace(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOOPLINE_HOME", str(workspace.root))
+
+
+@pytest.fixture(scope="session")
+def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder per class, `zero` to `nine`, with 400 real handwritten digits as grey 16×16 PNG files; read only."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    folder = tmp_path_factory.mktemp("digits") / "digits"
+    digits = load_digits()
+    for name in names:
+        (folder / name).mkdir(parents=True)
+    for index in range(NUM_DIGITS):
+        # 8×8 pixels of 0 to 16, as scikit-learn keeps them.
+        small_HW = (digits.images[index] * (255 / 16)).round().astype("uint8")
+        image = Image.fromarray(small_HW).resize((SIZE_PX, SIZE_PX), Image.Resampling.BILINEAR)
+        image.save(folder / names[digits.target[index]] / f"{index:04d}.png")
+    return folder
