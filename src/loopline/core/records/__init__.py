@@ -16,7 +16,10 @@ from loopline.core.records.dataset import (
     InputKind,
     Shard,
     SkippedFile,
+    SnapshotCheck,
+    SnapshotDiff,
     Split,
+    SplitDiff,
     Task,
 )
 from loopline.core.records.drift import DriftReport, DriftTest
@@ -65,7 +68,10 @@ __all__ = [
     "Runtime",
     "Shard",
     "SkippedFile",
+    "SnapshotCheck",
+    "SnapshotDiff",
     "Split",
+    "SplitDiff",
     "Task",
     "TensorSpec",
     "Time",

@@ -13,16 +13,21 @@ InputKind = Literal["image", "multiband", "text"]
 
 
 class Shard(Record):
-    """One Parquet file of a split: columns `id` (string), `input` (bytes or string) and `target`."""
+    """One Parquet file of a split: columns `id` (string), `input` (bytes or string) and `target`.
+
+    `digest` is that of the file's bytes, `rows_digest` that of its (input digest, id, target) triples: the rows tell
+    whether a shard can be reused, whichever version of Parquet's writer made the file.
+    """
 
     path: str
     digest: Digest
+    rows_digest: Digest
     num_bytes: int = Field(ge=0)
     num_examples: int = Field(ge=1)
 
 
 class Split(Record):
-    """The examples of one split; its digest is that of its sorted (id, input digest, target) triples."""
+    """The examples of one split; its digest is that of its sorted (input digest, id, target) triples."""
 
     num_examples: int = Field(ge=1)
     digest: Digest
@@ -89,3 +94,33 @@ class DatasetManifest(Record):
                 if len(split.class_counts) != len(self.label_names):
                     raise ValueError(f"split '{name}' counts {len(split.class_counts)} classes, not every label name")
         return self
+
+
+class SnapshotCheck(Record):
+    """What `verify` read and found to be the bytes that were written."""
+
+    name: Name
+    version: Digest
+    num_shards: int = Field(ge=1)
+    num_examples: int = Field(ge=1)
+    num_bytes: int = Field(ge=0)
+
+
+class SplitDiff(Record):
+    """Ids of one split that differ: new, gone, with other bytes, or with the same bytes and another target."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    relabelled: tuple[str, ...] = ()
+
+
+class SnapshotDiff(Record):
+    """What turns one snapshot into another, split by split; splits without a difference are left out."""
+
+    # References as `name@version`.
+    before: str
+    after: str
+    labels_added: tuple[str, ...] = ()
+    labels_removed: tuple[str, ...] = ()
+    splits: dict[Name, SplitDiff] = {}
