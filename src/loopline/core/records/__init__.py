@@ -33,10 +33,11 @@ from loopline.core.records.evaluation import (
 )
 from loopline.core.records.prediction import Prediction
 from loopline.core.records.record import Digest, Name, Record, Time, utc_now
-from loopline.core.records.registry import ModelVersion
+from loopline.core.records.registry import AliasMove, ModelVersion
 from loopline.core.records.run import Artifact, CodeState, DatasetRef, Environment, Run, RunKind, RunStatus
 
 __all__ = [
+    "AliasMove",
     "Artifact",
     "CalibrationBin",
     "ChannelStatistics",

@@ -30,3 +30,14 @@ class ModelVersion(Record):
     def reference(self) -> str:
         """`name@number`, as the commands take it."""
         return f"{self.name}@{self.number}"
+
+
+class AliasMove(Record):
+    """An alias that went from one version (None: it did not exist) to another, and why."""
+
+    kind: Literal["promote", "rollback"]
+    from_number: int | None
+    to_number: int = Field(ge=1)
+    at: Time
+    who: str
+    reason: str
