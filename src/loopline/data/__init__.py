@@ -1,0 +1,32 @@
+"""The stage that turns files into snapshots: `get`, `snapshot`, `show`, `verify`, `diff`.
+
+Every name is imported when it is first used, so that `import loopline.data` loads nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_EXPORTS = {
+    "get": "loopline.data.catalogue:get",
+    "snapshot": "loopline.data.writer:snapshot",
+    "show": "loopline.data.audit:show",
+    "verify": "loopline.data.audit:verify",
+    "diff": "loopline.data.audit:diff",
+    "Columns": "loopline.data.options:Columns",
+    "Options": "loopline.data.options:Options",
+}
+
+__all__ = list(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'loopline.data' has no attribute '{name}'; it has: {', '.join(__all__)}")
+    from loopline.core.tables import load
+
+    return load(_EXPORTS[name])
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

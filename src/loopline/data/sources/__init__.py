@@ -1,0 +1,43 @@
+"""Where examples come from: a closed table of sources, each a function that lists one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loopline.core.errors import InputError
+from loopline.core.tables import resolve
+
+if TYPE_CHECKING:
+    from loopline.core.records import Task
+    from loopline.data.listing import Listing
+    from loopline.data.options import Columns
+
+SOURCES = {
+    "folder": "loopline.data.sources.folder:list_folder",
+    "table": "loopline.data.sources.table:list_table",
+    "hub": "loopline.data.sources.hub:list_hub",
+}
+HUB_PREFIX = "hub:"
+TABLE_SUFFIXES = (".csv", ".parquet")
+
+
+def list_source(source: str | Path, *, task: Task, columns: Columns) -> Listing:
+    """Lists the examples of a folder, a CSV or Parquet file, or `hub:NAME`; raises `InputError` for anything else."""
+    listing: Listing = resolve(SOURCES, _kind(source), kind="source")(str(source), task=task, columns=columns)
+    return listing
+
+
+def _kind(source: str | Path) -> str:
+    if isinstance(source, str) and source.startswith(HUB_PREFIX):
+        return "hub"
+    path = Path(source)
+    if path.is_dir():
+        return "folder"
+    if path.is_file() and path.suffix.lower() in TABLE_SUFFIXES:
+        return "table"
+    if path.exists():
+        raise InputError(f"source '{source}' given; expected a folder, a .csv or .parquet file, or {HUB_PREFIX}NAME.")
+    raise InputError(
+        f"source '{source}' does not exist; expected a folder, a .csv or .parquet file, or {HUB_PREFIX}NAME."
+    )

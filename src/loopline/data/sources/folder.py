@@ -1,0 +1,160 @@
+"""Pictures in folders: a folder per class, below split folders (`train`, `val`, `test`, …) or not.
+
+The id of a picture is its path below the split folder, so `cats/1.png` keeps it when the splits are made differently.
+Names that begin with a dot are passed over, as the system's own files are.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from loopline.core.errors import InputError
+from loopline.core.records import SkippedFile, Task
+from loopline.data.listing import Files, Listing
+from loopline.data.options import Columns
+from loopline.data.splits import is_split_name
+
+_NOT_OURS = {"Thumbs.db", "desktop.ini"}
+
+
+def list_folder(source: str, *, task: Task, columns: Columns) -> Listing:
+    """Lists the pictures below a folder; raises `InputError` where folders do not say what the classes are."""
+    if task != "classification":
+        raise InputError(
+            f"a folder of pictures given for task '{task}'; a folder's names are labels, so it serves classification "
+            "only. For other tasks give a table with a path column and a target column."
+        )
+    if columns != Columns():
+        raise InputError(f"column names given for folder '{source}'; they serve tables and hub:NAME only.")
+    listed_at_ns = time.time_ns()
+    root = Path(source).resolve()
+    walk = _Walk()
+    for split, folder in _split_folders(root, walk):
+        below = f"{folder}/" if folder else ""
+        for label in _children(root / folder, below, walk):
+            walk.label, walk.split, walk.below = label, split, len(below)
+            if not walk.visit(f"{root}/{below}{label}", f"{below}{label}", frozenset({str(root)})):
+                walk.refuse(f"{below}{label}", "the class folder holds no file.")
+    _check_case(walk.targets)
+    stats_N3 = np.array(walk.stats, dtype=np.int64).reshape(-1, 3)
+    return Listing(
+        inputs=Files(root, walk.paths, stats_N3, listed_at_ns),
+        ids=walk.ids,
+        targets=walk.targets,
+        splits=walk.splits,
+        source=f"folder '{root}'",
+        problems=walk.problems,
+    )
+
+
+@dataclass
+class _Walk:
+    """What a walk through the folders has found so far; `label`, `split` and `below` hold for where it is now."""
+
+    label: str = ""
+    split: str = ""
+    # Length of the path above the id.
+    below: int = 0
+    paths: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    stats: list[tuple[int, int, int]] = field(default_factory=list)
+    problems: list[SkippedFile] = field(default_factory=list)
+
+    def visit(self, folder: str, path: str, above: frozenset[str]) -> int:
+        """Lists the files below a folder and returns how many there are, usable or not.
+
+        `above` are the real paths of the folders that hold it, by which a symbolic link into itself is found.
+        """
+        real = os.path.realpath(folder)
+        if real in above:
+            self.refuse(path, "a symbolic link to a folder that holds it.")
+            return 1
+        num_files = 0
+        for entry in _entries(folder, path, self):
+            child = f"{path}/{entry.name}"
+            if entry.is_dir():
+                num_files += self.visit(entry.path, child, above | {real})
+                continue
+            num_files += 1
+            if _is_utf8(child) and self._is_readable(entry, child):
+                stat = entry.stat()
+                self.stats.append((stat.st_size, stat.st_mtime_ns, stat.st_ino))
+                self.paths.append(child)
+                self.ids.append(child[self.below :])
+                self.targets.append(self.label)
+                self.splits.append(self.split)
+            elif not _is_utf8(child):
+                self.refuse(child, "the name is not UTF-8.")
+        return num_files
+
+    def refuse(self, path: str, reason: str) -> None:
+        # What cannot be printed is escaped, so that the manifest can name it.
+        printable = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        self.problems.append(SkippedFile(path=printable, reason=reason))
+
+    def _is_readable(self, entry: os.DirEntry[str], path: str) -> bool:
+        if entry.is_file():
+            return True
+        # Reading a pipe would wait for ever.
+        self.refuse(path, "a broken symbolic link." if entry.is_symlink() else "neither a file nor a folder.")
+        return False
+
+
+def _split_folders(root: Path, walk: _Walk) -> list[tuple[str, str]]:
+    """(split, folder) pairs; one pair of empty strings where the folder has no split folders."""
+    entries = _entries(str(root), "", walk)
+    names = [entry.name for entry in entries if entry.is_dir()]
+    given = [name for name in names if is_split_name(name)]
+    if not given or (len(given) == 1 and len(names) > 1):
+        # One class may be called `train`: beside cars and buses it is a vehicle.
+        return [("", "")]
+    others = [name for name in names if name not in given]
+    if others:
+        raise InputError(
+            f"folder '{root}' has the split folders {', '.join(given)} and also {', '.join(others[:3])}; expected "
+            "split folders only, or class folders only."
+        )
+    for entry in entries:
+        if not entry.is_dir():
+            walk.refuse(entry.name, "lies in no class folder.")
+    return [(name, name) for name in given]
+
+
+def _children(folder: Path, below: str, walk: _Walk) -> Iterator[str]:
+    for entry in _entries(str(folder), below, walk):
+        if entry.is_dir():
+            yield entry.name
+        else:
+            walk.refuse(f"{below}{entry.name}", "lies in no class folder.")
+
+
+def _entries(folder: str, path: str, walk: _Walk) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for entry in found if not entry.name.startswith(".") and entry.name not in _NOT_OURS]
+    except OSError as error:
+        walk.refuse(path or folder, f"the folder cannot be read: {error.strerror}.")
+        return []
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _check_case(labels: list[str]) -> None:
+    """Folders that differ in case only are one folder on macOS and Windows: the dataset could not be moved there."""
+    names: dict[str, str] = {}
+    for name in sorted(set(labels)):
+        other = names.setdefault(name.casefold(), name)
+        if other != name:
+            raise InputError(f"classes '{other}' and '{name}' differ in case only; expected names that differ.")
+
+
+def _is_utf8(path: str) -> bool:
+    # A name that is not UTF-8 reaches Python with surrogates in it.
+    return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)

@@ -1,0 +1,131 @@
+"""A CSV or Parquet file with a row per example: paths of pictures with labels or values, or pairs of texts.
+
+Paths are relative to the table's folder and must stay in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import posixpath
+import time
+from pathlib import Path
+
+import numpy as np
+
+from loopline.core.errors import InputError, UnknownName
+from loopline.core.records import SkippedFile, Task
+from loopline.data.listing import Computed, Files, Listing
+from loopline.data.options import Columns
+
+_Table = dict[str, list[str]]
+
+
+def list_table(source: str, *, task: Task, columns: Columns) -> Listing:
+    """Lists the rows of a table; raises `UnknownName` for a column that it lacks, `InputError` if it is no table."""
+    listed_at_ns = time.time_ns()
+    path = Path(source).resolve()
+    table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    if task == "translation":
+        if columns.input is None or columns.target is None:
+            raise InputError(
+                f"table '{path.name}' given for translation without its columns; it has: {', '.join(table)}.",
+                next_command="loopline data snapshot … --column input=COLUMN --column target=COLUMN",
+            )
+        return _list_texts(path, table, columns)
+    return _list_files(path, table, columns, listed_at_ns)
+
+
+def _list_texts(path: Path, table: _Table, columns: Columns) -> Listing:
+    texts = _column(path, table, columns.input or "")
+    rows = [str(row) for row in range(len(texts))]
+    return Listing(
+        inputs=Computed(len(texts), lambda row: texts[row].encode()),
+        ids=_column(path, table, columns.id) if columns.id else rows,
+        targets=_column(path, table, columns.target or ""),
+        splits=_column(path, table, columns.split) if columns.split else [""] * len(texts),
+        source=f"table '{path}'",
+        input_kind="text",
+    )
+
+
+def _list_files(path: Path, table: _Table, columns: Columns, listed_at_ns: int) -> Listing:
+    values = _column(path, table, columns.input or "path")
+    ids = _column(path, table, columns.id) if columns.id else values
+    targets = _column(path, table, columns.target or "label")
+    splits = _column(path, table, columns.split) if columns.split else [""] * len(values)
+    problems: list[SkippedFile] = []
+    rows: list[int] = []
+    stats: list[tuple[int, int, int]] = []
+    for row, value in enumerate(values):
+        try:
+            stats.append(_stat(path.parent, value))
+            rows.append(row)
+        except InputError as error:
+            problems.append(SkippedFile(path=value or f"row {row + 1}", reason=error.message))
+    return Listing(
+        inputs=Files(
+            path.parent, [values[row] for row in rows], np.array(stats, dtype=np.int64).reshape(-1, 3), listed_at_ns
+        ),
+        ids=[ids[row] for row in rows],
+        targets=[targets[row] for row in rows],
+        splits=[splits[row] for row in rows],
+        source=f"table '{path}'",
+        problems=problems,
+    )
+
+
+def _stat(root: Path, value: str) -> tuple[int, int, int]:
+    """Size, time and inode of a file that the table names; raises `InputError` if it may not be read."""
+    # By the text, not by the file system: links within the folder may lead anywhere, as they may in a folder source.
+    normal = posixpath.normpath(value.replace(os.sep, "/"))
+    if not value or "\0" in value:
+        raise InputError("the path is empty or holds a NUL character.")
+    if normal == ".." or normal.startswith("../") or Path(value).is_absolute():
+        raise InputError("the path leads out of the table's folder.")
+    try:
+        stat = (root / value).stat()
+    except OSError as error:
+        raise InputError(f"the file cannot be read: {error.strerror}.") from None
+    if not (root / value).is_file():
+        raise InputError("neither a file nor a link to one.")
+    return (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def _column(path: Path, table: _Table, name: str) -> list[str]:
+    if name not in table:
+        raise UnknownName(f"column of table '{path.name}'", name, table)
+    return table[name]
+
+
+def _read_csv(path: Path) -> _Table:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            names = next(rows, [])
+            columns: list[list[str]] = [[] for _ in names]
+            for row in rows:
+                if len(row) != len(names):
+                    raise InputError(
+                        f"line {rows.line_num} of '{path.name}' has {len(row)} columns; expected {len(names)}."
+                    )
+                for column, value in zip(columns, row, strict=True):
+                    column.append(value)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"'{path}' is no CSV file in UTF-8: {error}.") from None
+    return dict(zip(names, columns, strict=True))
+
+
+def _read_parquet(path: Path) -> _Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise InputError(f"'{path}' is no Parquet file: {error}.") from None
+    # A missing value is an empty text here, which is refused where a value is needed.
+    return {
+        name: ["" if value is None else str(value) for value in table.column(name).to_pylist()]
+        for name in table.column_names
+    }
