@@ -67,7 +67,7 @@ ui: install ## Serve MODEL with its page
 	$(BIN)/loopline ui $(MODEL) --port $(PORT)
 
 freeze: install ## Accept the present exported names and command-line flags
-	$(BIN)/python tests/frozen/freeze.py
+	FREEZE=1 $(BIN)/pytest -q tests/test_surface.py
 
 # The lock is universal: one file for Linux, macOS, Windows and every Python from 3.11.
 lock: ## Pin again after pyproject.toml changed; pins that still fit are kept
