@@ -13,6 +13,7 @@ JSON, ONNX, arrays and text: nothing in a bundle executes, and no array is unpic
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from loopline.core.errors import InputError, IntegrityError, UnknownName
-from loopline.core.records import FileEntry, ModelBundle
+from loopline.core.records import FileEntry, ModelBundle, TensorSpec
 from loopline.core.store import atomic_folder, digest_bytes, digest_json, write_bytes
 from loopline.core.workspace import Workspace
 
@@ -120,16 +121,35 @@ def folder_name(bundle: ModelBundle) -> str:
     return f"{bundle.name}-{bundle.digest[:_PREFIX_DIGITS]}"
 
 
+def image_signature(
+    shape: tuple[int, int, int], *, num_labels: int, num_embedding: int
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of a graph that classifies images of `shape` (H, W, C): `x`; `logits` and `embedding`."""
+    height, width, num_channels = shape
+    x = TensorSpec(
+        name="x",
+        dtype="float32",
+        axes=("batch", "channel", "height", "width"),
+        shape=(None, num_channels, height, width),
+    )
+    logits = TensorSpec(name="logits", dtype="float32", axes=("batch", "label"), shape=(None, num_labels))
+    embedding = TensorSpec(name="embedding", dtype="float32", axes=("batch", "feature"), shape=(None, num_embedding))
+    return (x,), (logits, embedding)
+
+
 def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Arrays as the bytes of an .npz file; equal arrays give equal bytes."""
+    """Arrays as the bytes of an .npz file; equal arrays give equal bytes, on any machine and at any time."""
     buffer = io.BytesIO()
-    # Entries of `savez` carry no time of day, so nothing but the arrays is in the bytes.
-    np.savez_compressed(buffer, **dict(arrays))
+    # By hand and uncompressed: `numpy.savez` leaves time stamps and zlib's version to chance.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0)), "w") as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
     return buffer.getvalue()
 
 
 def unpack_arrays(data: bytes, *, names: Sequence[str], origin: str) -> Arrays:
-    """The named arrays of an .npz file, without pickle; raises `IntegrityError` naming `origin` where one is missing."""
+    """The named arrays of an .npz file, without pickle; raises `IntegrityError` naming `origin` if it lacks one."""
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             missing = sorted(set(names) - set(archive.files))
@@ -156,7 +176,7 @@ def read_reference(folder: Path, bundle: ModelBundle) -> tuple[list[bytes], Arra
     whole = len(offsets) == num_inputs + 1 and offsets[0] == 0 and offsets[-1] == len(data)
     if not whole or (np.diff(offsets) < 0).any() or any(len(array) != num_inputs for array in arrays.values()):
         raise IntegrityError(f"'{path}' does not hold {num_inputs} inputs with their outputs.")
-    return [data[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)], arrays
+    return [data[start:stop] for start, stop in itertools.pairwise(offsets)], arrays
 
 
 def read_drift_reference(folder: Path, bundle: ModelBundle) -> Arrays:
@@ -174,7 +194,7 @@ def list_bundles(workspace: Workspace) -> list[Path]:
 
 
 def find_bundle(reference: str, workspace: Workspace) -> Path:
-    """The folder that a folder's path or name, a digest's prefix (six digits or more) or `name@alias` stands for.
+    """The folder that a path, a folder's name, a digest's prefix (six digits or more), `latest` or `name@alias` means.
 
     Raises `UnknownName` listing what exists, `InputError` for an ambiguous prefix, and `IntegrityError` where a
     registered bundle's folder is gone or holds another bundle.
@@ -184,6 +204,8 @@ def find_bundle(reference: str, workspace: Workspace) -> Path:
     if "@" in reference:
         return _registered(reference, workspace)
     known = list_bundles(workspace)
+    if reference == "latest" and known:
+        return max(known, key=lambda folder: (folder / BUNDLE_FILE).stat().st_mtime_ns)
     matches = [folder for folder in known if folder.name == reference]
     if len(reference) >= _LEAST_DIGITS and set(reference) <= set("0123456789abcdef"):
         matches += [folder for folder in known if _stated_digest(folder).startswith(reference)]

@@ -116,3 +116,11 @@ class ModelBundle(Record):
             if path.startswith("/") or "\\" in path or ".." in path.split("/"):
                 raise ValueError(f"file path '{path}' leaves the bundle's folder")
         return self
+
+
+class BundleCheck(Record):
+    """One claim of a bundle, recomputed."""
+
+    name: str
+    passed: bool
+    found: str

@@ -1,0 +1,73 @@
+"""`loopline export`, `loopline bundle show`, `loopline bundle verify`."""
+
+from __future__ import annotations
+
+import click
+
+from loopline.core.workspace import Workspace
+
+
+@click.command()
+@click.argument("run", default="latest")
+@click.option("--name", help="The bundle's name  [default: the dataset's].")
+@click.pass_obj
+def export(workspace: Workspace, run: str, name: str | None) -> None:
+    """Export RUN's best checkpoint (a run's id, its first letters, or `latest`) as a bundle.
+
+    The graph must reproduce the checkpoint on held-out inputs. The same run gives the same bundle.
+    """
+    from loopline.bundle import folder_name
+    from loopline.loop import export as export_run
+
+    bundle = export_run(run, name=name, workspace=workspace)
+    folder = workspace.bundles / folder_name(bundle)
+    parity = bundle.parity
+    click.echo(
+        f"{folder}: graph equals checkpoint on {parity.num_inputs} inputs within {parity.max_abs_error:.2g} "
+        f"(tolerance {parity.tolerance:.2g})."
+    )
+    click.echo(f"next: loopline register {bundle.digest[:12]} --name {bundle.name}")
+
+
+@click.group()
+def bundle() -> None:
+    """Look into a bundle, or recompute all that it claims."""
+
+
+@bundle.command()
+@click.argument("reference")
+@click.option("--json", "as_json", is_flag=True, help="Print bundle.json.")
+@click.pass_obj
+def show(workspace: Workspace, reference: str, as_json: bool) -> None:
+    """Print the model card of a bundle (a folder, a digest's first digits, `latest` or NAME@ALIAS)."""
+    from loopline.bundle import find_bundle, read_bundle
+    from loopline.cli.output import print_json
+    from loopline.export.card import model_card
+
+    record = read_bundle(find_bundle(reference, workspace))
+    if as_json:
+        print_json(record)
+    else:
+        click.echo(model_card(record))
+
+
+@bundle.command()
+@click.argument("reference")
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+@click.pass_context
+def verify(ctx: click.Context, reference: str, as_json: bool) -> None:
+    """Recompute digests, reference predictions, drift reference, and parity where the run is here.
+
+    Exits with 1 where a claim does not hold.
+    """
+    from loopline.cli.output import print_json, print_table
+    from loopline.loop import verify_bundle
+
+    workspace: Workspace = ctx.obj
+    checks = verify_bundle(reference, workspace=workspace)
+    if as_json:
+        print_json(checks)
+    else:
+        rows = [("✓" if check.passed else "✗", check.name, check.found) for check in checks]
+        print_table(("", "claim", "found"), rows)
+    ctx.exit(0 if all(check.passed for check in checks) else 1)

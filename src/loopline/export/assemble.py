@@ -1,0 +1,134 @@
+"""Puts a bundle together from a graph and real examples. No torch: whoever has an ONNX graph can make a bundle.
+
+N examples, H height, W width, C channels, K classes, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loopline.bundle import UNSEALED, list_files, pack_arrays, pack_reference, write_bundle
+from loopline.core.errors import InputError
+from loopline.core.records import (
+    DatasetRef,
+    ModelBundle,
+    Parity,
+    Reference,
+    Runtime,
+    TensorSpec,
+    TransformStep,
+)
+from loopline.export.card import model_card
+from loopline.predictor.onnx import OnnxEngine
+from loopline.transforms import build_pipeline, build_postprocess
+
+GRAPH_FILE = "graph.onnx"
+REFERENCE_FILE = "reference.npz"
+DRIFT_FILE = "drift.npz"
+CARD_FILE = "card.md"
+# What two builds of an engine may differ by, see `predictor.agreement`: float32 sums in another order.
+REFERENCE_TOLERANCE = 1e-3
+MINIMUM_RUNTIME = "1.22.0"
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """What is known about a model besides its numbers."""
+
+    name: str
+    run_id: str
+    dataset: DatasetRef
+    label_names: tuple[str, ...]
+    licence: str
+    # The moment that the model was made, not that of the export: the same run gives the same bundle.
+    created_at: datetime
+    metrics: dict[str, float]
+    # The split that the reference examples come from, which training did not see.
+    held_out_split: str
+
+
+@dataclass(frozen=True)
+class BundleParts:
+    """A graph, the steps around it, and held-out examples."""
+
+    graph: bytes
+    preprocess: tuple[TransformStep, ...]
+    postprocess: tuple[TransformStep, ...]
+    # Raw files whose outputs every opening must reproduce.
+    reference_raws: Sequence[bytes]
+    # Decoded examples, x_NHWC uint8, whose embeddings and probabilities drift compares with.
+    drift_images: NDArray[np.uint8]
+
+
+def assemble_bundle(bundles: Path, parts: BundleParts, facts: BundleFacts, *, parity: Parity) -> Path:
+    """Runs the graph on the reference and drift examples, and writes the bundle to a new folder in `bundles`.
+
+    Returns the folder; the same parts give the same folder. Raises `InputError` where there is no reference example,
+    and `IntegrityError` where the runtime cannot load the graph.
+    """
+    if not len(parts.reference_raws) or not len(parts.drift_images):
+        raise InputError("no held-out example was given; expected at least one reference and one drift example.")
+    engine = OnnxEngine(parts.graph)
+    pipeline = build_pipeline(parts.preprocess)
+    reference_NHWC = np.stack([pipeline.decode(raw) for raw in parts.reference_raws])
+    expected = graph_outputs(engine, pipeline.collate(reference_NHWC))
+    drift = graph_outputs(engine, pipeline.collate(np.asarray(parts.drift_images)))
+    probability_NK = build_postprocess(parts.postprocess)(drift)["probability"]
+    files = {
+        GRAPH_FILE: parts.graph,
+        REFERENCE_FILE: pack_reference(parts.reference_raws, expected),
+        DRIFT_FILE: pack_arrays({"embedding": drift["embedding"], "probability": probability_NK}),
+    }
+    bundle = ModelBundle(
+        name=facts.name,
+        digest=UNSEALED,
+        task="classification",
+        input_kind="image",
+        inputs=tuple(_spec(name, *kind, axes=("channel", "height", "width")) for name, kind in engine.inputs.items()),
+        outputs=tuple(_spec(name, *kind, axes=_OUTPUT_AXES[name]) for name, kind in engine.outputs.items()),
+        preprocess=pipeline.steps,
+        postprocess=build_postprocess(parts.postprocess).steps,
+        graphs={"float32": GRAPH_FILE},
+        label_names=facts.label_names,
+        run_id=facts.run_id,
+        dataset=facts.dataset,
+        metrics=facts.metrics,
+        parity=parity,
+        reference=Reference(
+            inputs_file=REFERENCE_FILE,
+            num_inputs=len(parts.reference_raws),
+            tolerance=REFERENCE_TOLERANCE,
+            drift_file=DRIFT_FILE,
+            drift_split=facts.held_out_split,
+            num_drift=len(parts.drift_images),
+        ),
+        runtime=Runtime(engine="onnxruntime", version=version("onnxruntime"), minimum_version=MINIMUM_RUNTIME),
+        licence=facts.licence,
+        files=list_files(files),
+        created_at=facts.created_at,
+    )
+    files[CARD_FILE] = model_card(bundle).encode()
+    return write_bundle(bundles, bundle.model_copy(update={"files": list_files(files)}), files)
+
+
+def graph_outputs(engine: OnnxEngine, x_NCHW: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """What a graph with one input returns for a batch of any size, by output name."""
+    (name,) = engine.inputs
+    names = list(engine.outputs)
+    batches = [engine.run({name: x_NCHW[start : start + _BATCH]}, names) for start in range(0, len(x_NCHW), _BATCH)]
+    return {output: np.concatenate([batch[output] for batch in batches]) for output in names}
+
+
+_OUTPUT_AXES = {"logits": ("label",), "embedding": ("feature",)}
+
+
+def _spec(name: str, dtype: str, shape: tuple[int | None, ...], *, axes: tuple[str, ...]) -> TensorSpec:
+    return TensorSpec.model_validate({"name": name, "dtype": dtype, "axes": ("batch", *axes), "shape": shape})

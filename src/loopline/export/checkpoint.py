@@ -1,0 +1,65 @@
+"""`export_bundle`: a trained network becomes a bundle, or is refused where the graph does not agree with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from loopline.core.errors import GateRefused
+from loopline.core.records import Parity, TransformStep
+from loopline.export.assemble import BundleFacts, BundleParts, assemble_bundle, graph_outputs
+from loopline.export.graph import export_graph
+from loopline.networks.inference import network_outputs
+from loopline.predictor.agreement import disagreement
+from loopline.predictor.onnx import OnnxEngine
+from loopline.transforms import build_pipeline
+
+NUM_REFERENCE = 32
+NUM_PARITY = 256
+NUM_DRIFT = 2000
+PARITY_TOLERANCE = 1e-4
+POSTPROCESS = (TransformStep(name="softmax"),)
+
+
+def export_bundle(
+    network: nn.Module,
+    facts: BundleFacts,
+    *,
+    preprocess: Sequence[TransformStep],
+    held_out_raws: Sequence[bytes],
+    bundles: Path,
+) -> Path:
+    """Exports a network and writes the bundle's folder into `bundles`; returns the folder.
+
+    `held_out_raws` are raw files that training did not see, at best `NUM_DRIFT` of them: the first `NUM_REFERENCE`
+    become reference inputs, the first `NUM_PARITY` prove the graph against the network, all of them become the drift
+    reference. Raises `GateRefused` where the graph's outputs differ from the network's by more than the tolerance.
+    """
+    pipeline = build_pipeline(tuple(preprocess))
+    decoded_NHWC = np.stack([pipeline.decode(raw) for raw in held_out_raws[:NUM_DRIFT]])
+    height, width, num_channels = pipeline.shape
+    graph = export_graph(network, shape=(num_channels, height, width))
+    parity = measure_parity(network, graph, pipeline.collate(decoded_NHWC[:NUM_PARITY]))
+    parts = BundleParts(
+        graph=graph,
+        preprocess=pipeline.steps,
+        postprocess=POSTPROCESS,
+        reference_raws=held_out_raws[:NUM_REFERENCE],
+        drift_images=decoded_NHWC,
+    )
+    return assemble_bundle(bundles, parts, facts, parity=parity)
+
+
+def measure_parity(network: nn.Module, graph: bytes, x_NCHW: NDArray[np.float32]) -> Parity:
+    """How far the graph's outputs are from the network's own on the same inputs; raises `GateRefused` if too far."""
+    error = disagreement(graph_outputs(OnnxEngine(graph), x_NCHW), network_outputs(network, x_NCHW))
+    if not error <= PARITY_TOLERANCE:
+        raise GateRefused(
+            f"the exported graph differs from its checkpoint by {error:.3g} on {len(x_NCHW)} inputs; "
+            f"expected at most {PARITY_TOLERANCE:.3g}."
+        )
+    return Parity(num_inputs=len(x_NCHW), max_abs_error=error, tolerance=PARITY_TOLERANCE)

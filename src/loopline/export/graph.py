@@ -1,0 +1,46 @@
+"""A torch module as an ONNX graph with a free batch axis."""
+
+from __future__ import annotations
+
+import warnings
+
+import onnx
+import torch
+from torch import nn
+
+from loopline.networks.inference import OUTPUT_NAMES
+
+INPUT_NAME = "image"
+
+
+def export_graph(network: nn.Module, *, shape: tuple[int, int, int]) -> bytes:
+    """The graph of a network that takes (N, *shape) float32, as the bytes of a checked ONNX model.
+
+    Nodes lose the exporter's notes: they hold paths of this machine, and would make equal graphs differ.
+    """
+    network = network.eval().cpu()
+    example = torch.zeros(2, *shape)
+    batch = torch.export.Dim("batch", min=1)
+    with warnings.catch_warnings():
+        # torch 2.13 warns of its own use of a class that it deprecates.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            input_names=[INPUT_NAME],
+            output_names=list(OUTPUT_NAMES),
+            dynamic_shapes=({0: batch},),
+        )
+    if program is None:
+        raise AssertionError("torch.onnx.export with dynamo=True returns a program")
+    model: onnx.ModelProto = program.model_proto
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    onnx.checker.check_model(model, full_check=True)
+    graph: bytes = model.SerializeToString(deterministic=True)
+    return graph
