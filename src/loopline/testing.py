@@ -1,4 +1,4 @@
-"""Small real things for tests, of this project and of yours: a bundle that works, made in milliseconds without training.
+"""Small real things for tests, of this project and of yours: a working bundle, made in milliseconds without training.
 
 N examples, H height, W width, C channels, F = C·H·W features, D embedding, K classes.
 """
@@ -24,7 +24,9 @@ from loopline.predictor.agreement import disagreement
 from loopline.transforms import Pipeline, build_pipeline, build_postprocess, image_steps
 
 Arrays = Mapping[str, NDArray[np.float32]]
+_NUM_EXAMPLES, _NUM_REFERENCE, _NUM_EMBEDDING = 200, 16, 8
 _TOLERANCE = 1e-4
+_POSTPROCESS = (TransformStep(name="softmax"),)
 
 
 def make_bundle(
@@ -48,16 +50,17 @@ def make_bundle(
     pipeline = build_pipeline(steps)
     generator = np.random.default_rng(seed)
     num_features = num_channels * height * width
-    weights_FD = (generator.normal(size=(num_features, 8)) / np.sqrt(num_features)).astype(np.float32)
-    weights_DK = generator.normal(size=(8, len(label_names))).astype(np.float32)
-    raws = [make_png(height=height, width=width, mode=mode, seed=seed * 1000 + index) for index in range(200)]
+    weights_FD = (generator.normal(size=(num_features, _NUM_EMBEDDING)) / np.sqrt(num_features)).astype(np.float32)
+    weights_DK = generator.normal(size=(_NUM_EMBEDDING, len(label_names))).astype(np.float32)
+    raws = [make_png(height=height, width=width, mode=mode, seed=seed * 1000 + index) for index in range(_NUM_EXAMPLES)]
     x_NCHW = pipeline.collate(np.stack([pipeline.decode(raw) for raw in raws]))
     embedding_ND = np.maximum(x_NCHW.reshape(len(raws), -1) @ weights_FD, 0)
     expected = {"logits": embedding_ND @ weights_DK, "embedding": embedding_ND}
     graph = _linear_graph(weights_FD, weights_DK, shape=pipeline.shape)
     engine = resolve(ENGINES, "onnxruntime", kind="engine")(graph, num_threads=1)
     error = disagreement(engine.run({"x": x_NCHW}, ["logits", "embedding"]), expected)
-    return _write(folder, name, tuple(label_names), pipeline, graph, raws, expected, error)
+    files = _files(graph, raws, expected, name=name)
+    return write_bundle(folder, _unsealed(name, tuple(label_names), pipeline, files, error=error), files)
 
 
 def make_png(*, height: int = 28, width: int = 28, mode: Literal["L", "RGB"] = "L", seed: int = 0) -> bytes:
@@ -70,30 +73,22 @@ def make_png(*, height: int = 28, width: int = 28, mode: Literal["L", "RGB"] = "
     return buffer.getvalue()
 
 
-def _write(
-    folder: Path,
-    name: str,
-    label_names: tuple[str, ...],
-    pipeline: Pipeline,
-    graph: bytes,
-    raws: list[bytes],
-    expected: Arrays,
-    error: float,
-) -> Path:
-    postprocess = build_postprocess([TransformStep(name="softmax")])
-    num_reference = 16
-    drift = {"embedding": expected["embedding"], "probability": postprocess(dict(expected))["probability"]}
-    files = {
+def _files(graph: bytes, raws: list[bytes], expected: Arrays, *, name: str) -> dict[str, bytes]:
+    first = {output: array[:_NUM_REFERENCE] for output, array in expected.items()}
+    probability_NK = build_postprocess(_POSTPROCESS)(dict(expected))["probability"]
+    return {
         "graph.onnx": graph,
-        "reference.npz": pack_reference(
-            raws[:num_reference], {output: array[:num_reference] for output, array in expected.items()}
-        ),
-        "drift.npz": pack_arrays(drift),
+        "reference.npz": pack_reference(raws[:_NUM_REFERENCE], first),
+        "drift.npz": pack_arrays({"embedding": expected["embedding"], "probability": probability_NK}),
         "card.md": f"# {name}\n\nA random network for tests. It knows nothing.\n".encode(),
     }
-    num_embedding = expected["embedding"].shape[1]
-    inputs, outputs = image_signature(pipeline.shape, num_labels=len(label_names), num_embedding=num_embedding)
-    bundle = ModelBundle(
+
+
+def _unsealed(
+    name: str, label_names: tuple[str, ...], pipeline: Pipeline, files: dict[str, bytes], *, error: float
+) -> ModelBundle:
+    inputs, outputs = image_signature(pipeline.shape, num_labels=len(label_names), num_embedding=_NUM_EMBEDDING)
+    return ModelBundle(
         name=name,
         digest=UNSEALED,
         task="classification",
@@ -101,27 +96,26 @@ def _write(
         inputs=inputs,
         outputs=outputs,
         preprocess=pipeline.steps,
-        postprocess=postprocess.steps,
+        postprocess=build_postprocess(_POSTPROCESS).steps,
         graphs={"float32": "graph.onnx"},
         label_names=label_names,
         run_id="made-for-tests",
         dataset=DatasetRef(name="noise", version=digest_bytes(b"noise")),
         metrics={"validation/accuracy": 1 / len(label_names)},
-        parity=Parity(num_inputs=len(raws), max_abs_error=error, tolerance=_TOLERANCE),
+        parity=Parity(num_inputs=_NUM_EXAMPLES, max_abs_error=error, tolerance=_TOLERANCE),
         reference=Reference(
             inputs_file="reference.npz",
-            num_inputs=num_reference,
+            num_inputs=_NUM_REFERENCE,
             tolerance=10 * _TOLERANCE,
             drift_file="drift.npz",
             drift_split="validation",
-            num_drift=len(raws),
+            num_drift=_NUM_EXAMPLES,
         ),
         runtime=Runtime(engine="onnxruntime", version=version("onnxruntime"), minimum_version="1.22.0"),
         licence="CC0-1.0",
         files=list_files(files),
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
-    return write_bundle(folder, bundle, files)
 
 
 def _linear_graph(
