@@ -1,6 +1,7 @@
 """The records through which stages meet: frozen Pydantic models, one module each."""
 
 from loopline.core.records.bundle import (
+    BundleCheck,
     FileEntry,
     ModelBundle,
     Parity,
@@ -32,17 +33,21 @@ from loopline.core.records.evaluation import (
     PairedComparison,
 )
 from loopline.core.records.prediction import Prediction
-from loopline.core.records.record import Digest, Name, Record, Time, utc_now
+from loopline.core.records.record import Component, Digest, Name, Record, Time, utc_now
 from loopline.core.records.registry import AliasMove, ModelVersion
+from loopline.core.records.resume import ResumeProof
 from loopline.core.records.run import Artifact, CodeState, DatasetRef, Environment, Run, RunKind, RunStatus
+from loopline.core.records.signature import Signature
 
 __all__ = [
     "AliasMove",
     "Artifact",
+    "BundleCheck",
     "CalibrationBin",
     "ChannelStatistics",
     "ClassRow",
     "CodeState",
+    "Component",
     "DatasetManifest",
     "DatasetRef",
     "Digest",
@@ -63,11 +68,13 @@ __all__ = [
     "Prediction",
     "Record",
     "Reference",
+    "ResumeProof",
     "Run",
     "RunKind",
     "RunStatus",
     "Runtime",
     "Shard",
+    "Signature",
     "SkippedFile",
     "SnapshotCheck",
     "SnapshotDiff",

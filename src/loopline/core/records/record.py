@@ -14,6 +14,12 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_timedelta="float")
 
 
+class Component(Record):
+    """The configuration of one alternative of a closed table, chosen by its `name` in that table."""
+
+    name: str
+
+
 def _in_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a time needs its zone, as in 2026-11-21T12:00:00Z")

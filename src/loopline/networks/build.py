@@ -1,0 +1,63 @@
+"""From a name and parameters, or from a run's folder, to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from loopline.core.errors import IntegrityError, StateError
+from loopline.core.records import Run, Signature
+from loopline.core.store import read_record
+from loopline.core.tables import resolve
+from loopline.core.validation import validated
+from loopline.networks.network import Network, NetworkConfig
+
+NETWORKS = {
+    "cnn": "loopline.networks.cnn:CnnConfig",
+    "resnet": "loopline.networks.resnet:ResnetConfig",
+}
+# The training module keeps its network under this attribute, and so in every key of its checkpoints.
+WEIGHTS_PREFIX = "network."
+
+
+def network_config(name: str, config: Mapping[str, Any]) -> NetworkConfig:
+    """The checked configuration; raises `UnknownName` for the network and `ConfigError` for a parameter."""
+    kind: type[NetworkConfig] = resolve(NETWORKS, name, kind="network")
+    return validated(kind, {**config, "name": name}, where="model")
+
+
+def build_network(name: str, config: Mapping[str, Any], *, in_channels: int, num_outputs: int) -> Network:
+    """A freshly initialised network; raises as `network_config` does."""
+    return network_config(name, config).build(in_channels=in_channels, num_outputs=num_outputs)
+
+
+def load_checkpoint(run_folder: Path, *, which: Literal["best", "last"] = "best") -> Network:
+    """The network of a training run, with the weights of its best or last checkpoint, in evaluation mode, on the CPU.
+
+    Only tensors and plain values are read; a pickle that would run code is refused. Raises `StateError` where the run
+    has not saved this checkpoint yet and `IntegrityError` where its file is damaged or of another network.
+    """
+    run = read_record(Run, run_folder / "run.json")
+    signature = read_record(Signature, run_folder / "signature.json")
+    path = run_folder / "checkpoints" / f"{which}.ckpt"
+    if not path.exists():
+        raise StateError(
+            f"run '{run.run_id}' ({run.status}) has no {which} checkpoint.",
+            next_command=f"loopline runs show {run.run_id}",
+        )
+    model = run.config["model"]
+    network = build_network(
+        model["name"], model, in_channels=signature.input_shape[0], num_outputs=signature.num_outputs
+    )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        network.load_state_dict(
+            {key.removeprefix(WEIGHTS_PREFIX): value for key, value in state.items() if key.startswith(WEIGHTS_PREFIX)}
+        )
+    # torch raises all of these for bytes that are no checkpoint, or one of another network.
+    except (RuntimeError, ValueError, KeyError, EOFError, OSError, ImportError, TypeError) as error:
+        raise IntegrityError(f"checkpoint '{path}' cannot be read: {str(error).splitlines()[0]}") from error
+    return network.eval()

@@ -1,0 +1,52 @@
+"""What every network is.
+
+N examples, C channels, H height, W width, K outputs, D embedding.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from loopline.core.records import Component
+
+# Wide enough for every recipe so far, narrow enough to be kept with each logged prediction.
+MAX_EMBEDDING = 128
+
+
+class Network(nn.Module, ABC):
+    """A module with two outputs."""
+
+    @abstractmethod
+    def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """float32 images to `(logits_NK, embedding_ND)`."""
+
+
+class NetworkConfig(Component, ABC):
+    """A network's parameters; they stand next to the network and build it."""
+
+    @abstractmethod
+    def build(self, *, in_channels: int, num_outputs: int) -> Network:
+        """A freshly initialised network, by torch's global generator."""
+
+
+def conv_block(in_channels: int, out_channels: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    """Convolution, batch normalisation, ReLU; size is kept at stride 1 and halved (rounded up) at stride 2."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Residual(nn.Module):
+    """Adds two convolution blocks to their input; channels and size stay."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(conv_block(channels, channels), conv_block(channels, channels))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        out: Tensor = x_NCHW + self.blocks(x_NCHW)
+        return out
