@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from loopline.core.errors import InputError, IntegrityError, UnknownName
-from loopline.core.records import FileEntry, ModelBundle, TensorSpec
+from loopline.core.records import FileEntry, ModelBundle
 from loopline.core.store import atomic_folder, digest_bytes, digest_json, write_bytes
 from loopline.core.workspace import Workspace
 
@@ -119,22 +119,6 @@ def bundle_digest(value: Mapping[str, Any]) -> str:
 def folder_name(bundle: ModelBundle) -> str:
     """The name of the folder that a sealed bundle is written to."""
     return f"{bundle.name}-{bundle.digest[:_PREFIX_DIGITS]}"
-
-
-def image_signature(
-    shape: tuple[int, int, int], *, num_labels: int, num_embedding: int
-) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of a graph that classifies images of `shape` (H, W, C): `x`; `logits` and `embedding`."""
-    height, width, num_channels = shape
-    x = TensorSpec(
-        name="x",
-        dtype="float32",
-        axes=("batch", "channel", "height", "width"),
-        shape=(None, num_channels, height, width),
-    )
-    logits = TensorSpec(name="logits", dtype="float32", axes=("batch", "label"), shape=(None, num_labels))
-    embedding = TensorSpec(name="embedding", dtype="float32", axes=("batch", "feature"), shape=(None, num_embedding))
-    return (x,), (logits, embedding)
 
 
 def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
