@@ -52,9 +52,7 @@ class LoopGroup(click.Group):
 
 @click.command(cls=LoopGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, "--version", message="loopline %(version)s")
-@click.option(
-    "--home", type=click.Path(path_type=Path), help="Workspace folder [$LOOPLINE_HOME or workspace]."
-)
+@click.option("--home", type=click.Path(path_type=Path), help="Workspace folder [$LOOPLINE_HOME or workspace].")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @click.pass_context
 def cli(ctx: click.Context, home: Path | None) -> None:
@@ -113,5 +111,8 @@ _ADVICE = {
     errno.EACCES: "choose a folder that you may write: loopline --home FOLDER …",
     errno.EPERM: "choose a folder that you may write: loopline --home FOLDER …",
     errno.ENOENT: "check the path for a typing error",
+    errno.ENOTDIR: "check the path: a file stands where a folder is expected",
+    errno.EEXIST: "check the path: a file stands where a folder is expected",
+    errno.EISDIR: "check the path: a folder stands where a file is expected",
     errno.EADDRINUSE: "choose another port: loopline serve MODEL --port 8001",
 }
