@@ -28,8 +28,6 @@ class WandbConfig(TrackerConfig):
         mode: Literal["online", "offline"] | None = None
         if not os.environ.get("WANDB_MODE"):
             mode = "online" if os.environ.get("WANDB_API_KEY") else "offline"
-            None if os.environ.get("WANDB_MODE") else "online" if has_key else "offline"
-        )
         opened = wandb.init(
             project=self.project,
             id=run.record.run_id,
