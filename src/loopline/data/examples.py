@@ -147,7 +147,7 @@ def channel_statistics(inspection: Inspection, num_channels: int) -> ChannelStat
 
 def _is_finite(text: str) -> bool:
     try:
-        # As it will be stored: a number beyond float32 is infinite there.
-        return math.isfinite(np.float32(float(text)))
+        # What float32, in which it is stored, can hold; NaN compares false.
+        return abs(float(text)) <= float(np.finfo(np.float32).max)
     except ValueError:
         return False

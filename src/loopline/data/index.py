@@ -54,7 +54,8 @@ def index_path(cache: Path, root: Path) -> Path:
 def read_index(path: Path) -> StatIndex:
     """The stored index; an empty one where there is none, or where it is of another format or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here: of a file that is no archive, `np.load` would leave its own handle open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if int(stored["format"]) != _FORMAT:
                 return _empty()
             columns = {name: stored[name] for name in _COLUMNS}

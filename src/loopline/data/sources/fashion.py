@@ -60,18 +60,18 @@ def list_fashion(
     A mirror that sends nothing for `stall_s` is given up. Raises `InputError` where no route works.
     """
     contents, route = _fetch(mirrors, files, stall_s)
-    images, labels, ids, splits = [], [], [], []
+    pictures: list[bytes] = []
+    targets, ids, splits = [], [], []
     for split, prefix in (("train", "train"), ("test", "t10k")):
         x_NHW = read_idx(contents[f"{prefix}-images-idx3-ubyte"])
-        images.append(x_NHW)
-        labels.append(read_idx(contents[f"{prefix}-labels-idx1-ubyte"]))
+        pictures += [png_bytes(x_HW) for x_HW in x_NHW]
+        targets += [LABEL_NAMES[label] for label in read_idx(contents[f"{prefix}-labels-idx1-ubyte"])]
         ids += [f"{index:05d}" for index in range(len(x_NHW))]
         splits += [split] * len(x_NHW)
-    pictures_NHW, labels_N = np.concatenate(images), np.concatenate(labels)
     return Listing(
-        inputs=Computed(len(ids), lambda index: png_bytes(pictures_NHW[index])),
+        inputs=Computed(len(pictures), pictures.__getitem__),
         ids=ids,
-        targets=[LABEL_NAMES[label] for label in labels_N],
+        targets=targets,
         splits=splits,
         source=f"Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist), by {route}",
         label_names=LABEL_NAMES,
@@ -157,7 +157,7 @@ def _from_debian(files: Mapping[str, str], tried: list[str]) -> tuple[dict[str, 
         found = {path.stem: path.read_bytes() for path in Path(folder, "files").rglob("*-ubyte.gz")}
         if missing := sorted(files.keys() - found.keys()):
             raise IntegrityError(f"Debian package {packages[0].stem} lacks {', '.join(missing)}.")
-        return found, f"Debian package {packages[0].stem} (no mirror reached: {'; '.join(tried)})"
+        return found, f"Debian package {packages[0].stem} (no mirror was reached)"
 
 
 def _run(command: list[str], folder: str) -> subprocess.CompletedProcess[str]:

@@ -80,19 +80,23 @@ class _Walk:
         num_files = 0
         for entry in _entries(folder, path, self):
             child = f"{path}/{entry.name}"
-            if entry.is_dir():
+            if _is_folder(entry):
                 num_files += self.visit(entry.path, child, above | {real})
                 continue
             num_files += 1
-            if _is_utf8(child) and self._is_readable(entry, child):
+            if not _is_utf8(child):
+                self.refuse(child, "the name is not UTF-8.")
+            elif not _is_file(entry):
+                # Reading a pipe would wait for ever.
+                broken = entry.is_symlink()
+                self.refuse(child, "a broken symbolic link." if broken else "neither a file nor a folder.")
+            else:
                 stat = entry.stat()
                 self.stats.append((stat.st_size, stat.st_mtime_ns, stat.st_ino))
                 self.paths.append(child)
                 self.ids.append(child[self.below :])
                 self.targets.append(self.label)
                 self.splits.append(self.split)
-            elif not _is_utf8(child):
-                self.refuse(child, "the name is not UTF-8.")
         return num_files
 
     def refuse(self, path: str, reason: str) -> None:
@@ -100,18 +104,11 @@ class _Walk:
         printable = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
         self.problems.append(SkippedFile(path=printable, reason=reason))
 
-    def _is_readable(self, entry: os.DirEntry[str], path: str) -> bool:
-        if entry.is_file():
-            return True
-        # Reading a pipe would wait for ever.
-        self.refuse(path, "a broken symbolic link." if entry.is_symlink() else "neither a file nor a folder.")
-        return False
-
 
 def _split_folders(root: Path, walk: _Walk) -> list[tuple[str, str]]:
     """(split, folder) pairs; one pair of empty strings where the folder has no split folders."""
     entries = _entries(str(root), "", walk)
-    names = [entry.name for entry in entries if entry.is_dir()]
+    names = [entry.name for entry in entries if _is_folder(entry)]
     given = [name for name in names if is_split_name(name)]
     if not given or (len(given) == 1 and len(names) > 1):
         # One class may be called `train`: beside cars and buses it is a vehicle.
@@ -123,14 +120,14 @@ def _split_folders(root: Path, walk: _Walk) -> list[tuple[str, str]]:
             "split folders only, or class folders only."
         )
     for entry in entries:
-        if not entry.is_dir():
+        if not _is_folder(entry):
             walk.refuse(entry.name, "lies in no class folder.")
     return [(name, name) for name in given]
 
 
 def _children(folder: Path, below: str, walk: _Walk) -> Iterator[str]:
     for entry in _entries(str(folder), below, walk):
-        if entry.is_dir():
+        if _is_folder(entry):
             yield entry.name
         else:
             walk.refuse(f"{below}{entry.name}", "lies in no class folder.")
@@ -144,6 +141,21 @@ def _entries(folder: str, path: str, walk: _Walk) -> list[os.DirEntry[str]]:
         walk.refuse(path or folder, f"the folder cannot be read: {error.strerror}.")
         return []
     return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    # A link that leads to itself is neither.
+    except OSError:
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _check_case(labels: list[str]) -> None:
