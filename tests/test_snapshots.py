@@ -58,9 +58,9 @@ def test_an_older_version_is_opened_by_its_prefix(
 
 
 def test_unknown_names_say_what_there_is(digits: DatasetManifest, workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="snapshot 'digist' does not exist; known: digits. Did you mean 'digits'"):
+    with pytest.raises(UnknownName, match=r"snapshot 'digist' does not exist; known: digits. Did you mean 'digits'"):
         open_snapshot("digist", workspace)
-    with pytest.raises(UnknownName, match="there is none yet. Next: loopline data get fashion"):
+    with pytest.raises(UnknownName, match=r"there is none yet. Next: loopline data get fashion"):
         open_snapshot("fashion", Workspace(tmp_path / "empty"))
     with pytest.raises(UnknownName, match="version of snapshot 'digits' 'ffffffffff' does not exist"):
         open_snapshot("digits@ffffffffff", workspace)
@@ -141,7 +141,7 @@ def test_a_split_travels_to_another_process_as_its_path(train: SplitReader) -> N
     expected = train.raw(3)
     packed = pickle.dumps(train)
     assert len(packed) < 3000
-    assert pickle.loads(packed).raw(3) == expected
+    assert pickle.loads(packed).raw(3) == expected  # noqa: S301 - our own
 
 
 def test_a_split_can_be_read_in_threads(train: SplitReader) -> None:
@@ -223,9 +223,7 @@ def test_no_workers_means_this_process(worker: str) -> None:
     assert {process for _, process in map_chunks(worker, range(3), num_workers=0)} == {os.getpid()}
 
 
-def test_a_worker_that_dies_or_fails_is_an_error_and_not_a_wait(
-    worker: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_worker_that_dies_or_fails_is_an_error_and_not_a_wait(worker: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(StateError, match=r"ended by signal 9 \(out of memory\?\)"):
         list(map_chunks(worker, [1, -1, 2, 3], num_workers=2))
     with pytest.raises(StateError, match="ended with exit code 1"):

@@ -130,7 +130,7 @@ def test_a_folder_serves_classification_without_columns_only(pictures: Path) -> 
 
 
 def test_a_source_that_is_nothing_known_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="does not exist; expected a folder, a .csv or .parquet file, or hub:NAME"):
+    with pytest.raises(InputError, match=r"does not exist; expected a folder, a .csv or .parquet file, or hub:NAME"):
         listed(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=r"notes\.txt' given; expected a folder"):

@@ -93,7 +93,9 @@ def test_texts_make_a_translation_snapshot(tmp_path: Path, workspace: Workspace)
     assert manifest.input_shape is None
     assert manifest.statistics is None
     split = open_snapshot("pairs", workspace).split("train")
-    assert [raw.decode().replace("a dog", "ein Hund") for raw in split.raw_many(range(len(split)))] == list(split.targets)
+    assert [raw.decode().replace("a dog", "ein Hund") for raw in split.raw_many(range(len(split)))] == list(
+        split.targets
+    )
 
 
 def test_empty_texts_are_refused(tmp_path: Path, workspace: Workspace) -> None:
@@ -112,7 +114,7 @@ def test_translation_needs_both_columns(tmp_path: Path) -> None:
 def test_a_missing_column_is_named_with_those_there_are(table: Path, role: str) -> None:
     columns = {"input": "file", "target": "kind", role: "knid"}
     with pytest.raises(UnknownName, match=r"column of table 'table\.csv' 'knid' does not exist; known: file, kind"):
-        listed(table, **columns)
+        list_source(table, task="classification", columns=Columns(**columns))
 
 
 @pytest.mark.parametrize("path", ["../outside.png", "/etc/hostname", "pictures/../../outside.png", ""])
@@ -140,7 +142,7 @@ def test_duplicate_ids_are_refused(table: Path, workspace: Workspace) -> None:
 
 
 def test_files_that_are_no_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="line 2 of 'ragged.csv' has 3 columns; expected 2"):
+    with pytest.raises(InputError, match=r"line 2 of 'ragged.csv' has 3 columns; expected 2"):
         listed(write(tmp_path / "ragged.csv", "path,label\na,b,c\n"))
     (tmp_path / "latin.csv").write_bytes(b"path,label\n\xff\xfe,b\n")
     with pytest.raises(InputError, match="is no CSV file in UTF-8"):

@@ -17,7 +17,7 @@ from loopline.core.errors import InputError, StateError
 from loopline.core.records import DatasetManifest
 from loopline.core.store import lock
 from loopline.core.workspace import Workspace
-from loopline.data import Options, snapshot, verify
+from loopline.data import Options, checks, snapshot, verify, writer
 from loopline.data.checks import Chunk, inspect_chunk
 from loopline.data.shards import num_shards
 from loopline.snapshots import open_snapshot
@@ -231,15 +231,16 @@ def test_a_name_that_is_no_folder_name_is_refused(pictures: Path, workspace: Wor
 
 
 def test_a_dataset_in_use_by_another_process_is_refused(pictures: Path, workspace: Workspace) -> None:
-    with lock(workspace.data / ".pets.lock", holder="the test"), pytest.raises(StateError, match="dataset 'pets' is in use"):
+    with (
+        lock(workspace.data / ".pets.lock", holder="the test"),
+        pytest.raises(StateError, match="dataset 'pets' is in use"),
+    ):
         snapshot(pictures, name="pets", workspace=workspace)
 
 
 def test_a_file_that_changes_during_the_snapshot_is_refused(
     pictures: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import loopline.data.writer as writer
-
     inspect = writer._inspect
 
     def inspect_and_change(*arguments: object) -> object:
@@ -321,7 +322,6 @@ def test_unchanged_files_are_not_read_again(
         os.utime(path, (old, old))
     snapshot(pictures, name="pets", workspace=workspace)
     read: list[str] = []
-    import loopline.data.checks as checks
 
     def remember(path: str) -> bytes:
         read.append(Path(path).name)

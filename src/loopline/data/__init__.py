@@ -5,7 +5,16 @@ Every name is imported when it is first used, so that `import loopline.data` loa
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from loopline.data.audit import diff as diff
+    from loopline.data.audit import show as show
+    from loopline.data.audit import verify as verify
+    from loopline.data.catalogue import get as get
+    from loopline.data.options import Columns as Columns
+    from loopline.data.options import Options as Options
+    from loopline.data.writer import snapshot as snapshot
 
 _EXPORTS = {
     "get": "loopline.data.catalogue:get",

@@ -80,7 +80,7 @@ def list_fashion(
 
 def read_idx(data: bytes) -> NDArray[np.uint8]:
     """The array in an IDX file of unsigned bytes, of whatever rank its header says; raises `IntegrityError`."""
-    rank = data[3] if data[:3] == b"\0\0\x08" else 0
+    rank = data[3] if len(data) > 3 and data[:3] == b"\0\0\x08" else 0
     shape = struct.unpack_from(f">{rank}I", data, 4) if len(data) >= 4 + 4 * rank else ()
     values = np.frombuffer(data, dtype=np.uint8, offset=min(len(data), 4 + 4 * rank))
     if rank == 0 or values.size != np.prod(shape):
