@@ -7,10 +7,11 @@ _EXPORTS = {
     "BundleParts": "loopline.export.assemble:BundleParts",
     "assemble_bundle": "loopline.export.assemble:assemble_bundle",
     "export_bundle": "loopline.export.checkpoint:export_bundle",
+    "held_out_indices": "loopline.export.checkpoint:held_out_indices",
     "verify_bundle": "loopline.export.verify:verify_bundle",
 }
 
-__all__ = ["BundleFacts", "BundleParts", "assemble_bundle", "export_bundle", "verify_bundle"]
+__all__ = ["BundleFacts", "BundleParts", "assemble_bundle", "export_bundle", "held_out_indices", "verify_bundle"]
 
 
 def __getattr__(name: str) -> object:

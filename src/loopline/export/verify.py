@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from loopline.bundle import list_files, read_bundle, read_drift_reference, read_file, read_reference
-from loopline.core.errors import LooplineError
+from loopline.bundle import BUNDLE_FILE, read_bundle, read_drift_reference, read_reference
+from loopline.core.errors import IntegrityError, LooplineError, UnknownName
 from loopline.core.records import BundleCheck, ModelBundle
 from loopline.predictor import Predictor, open_predictor
 
@@ -22,6 +22,8 @@ def verify_bundle(folder: Path, *, check_parity: ParityCheck | None = None) -> l
     Returns one record per claim and raises nothing for a bundle that breaks one; what depends on a broken claim is not
     tried. Raises `UnknownName` where there is no bundle.
     """
+    if not (folder / BUNDLE_FILE).is_file():
+        raise UnknownName("bundle", str(folder), [], next_command="loopline export latest")
     checks: list[BundleCheck] = []
 
     def holds(name: str, check: Callable[[], str]) -> bool:
@@ -42,10 +44,8 @@ def verify_bundle(folder: Path, *, check_parity: ParityCheck | None = None) -> l
 
 
 def _check_digests(folder: Path) -> str:
-    bundle = read_bundle(folder)
-    # Read once more by name, so that this check does not rest on the reader's own bookkeeping.
-    files = {path: read_file(folder, bundle, path) for path in bundle.files}
-    return f"{len(list_files(files))} files, {sum(map(len, files.values())):,} bytes"
+    files = read_bundle(folder).files
+    return f"{len(files)} files, {sum(entry.num_bytes for entry in files.values()):,} bytes"
 
 
 def _check_reference(folder: Path, opened: list[Predictor]) -> str:
@@ -57,7 +57,11 @@ def _check_reference(folder: Path, opened: list[Predictor]) -> str:
 
 def _check_drift(folder: Path, bundle: ModelBundle) -> str:
     arrays = read_drift_reference(folder, bundle)
-    sums_N = arrays["probability"].sum(axis=1)
-    if arrays["probability"].shape[1] != len(bundle.label_names) or not np.allclose(sums_N, 1, atol=1e-4):
-        raise LooplineError("the drift reference holds no probabilities of the bundle's labels.")
-    return f"{len(sums_N):,} examples of split '{bundle.reference.drift_split}'"
+    expected = {output.name: output.shape[1] for output in bundle.outputs}
+    widths = {"logits": arrays["probability"].shape[1], "embedding": arrays["embedding"].shape[1]}
+    if widths != expected:
+        raise IntegrityError(f"the drift reference is {widths} wide; the graph's outputs are {expected}.")
+    probability_NK = arrays["probability"]
+    if probability_NK.min() < 0 or not np.allclose(probability_NK.sum(axis=1), 1, atol=1e-4):
+        raise IntegrityError("the drift reference holds rows that are no probabilities.")
+    return f"{len(probability_NK):,} examples of split '{bundle.reference.drift_split}'"
