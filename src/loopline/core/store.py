@@ -98,6 +98,25 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
 
 
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """As `atomic_folder`, for results that may stand there already: the old folder goes when the new one is whole.
+
+    A process killed between the two renames leaves the old folder under the temporary name `.NAME.….old`.
+    """
+    if not path.exists():
+        with atomic_folder(path) as temporary:
+            yield temporary
+        return
+    new = _temporary(path).with_suffix(".new")
+    with atomic_folder(new) as temporary:
+        yield temporary
+    old = _temporary(path).with_suffix(".old")
+    path.rename(old)
+    new.rename(path)
+    shutil.rmtree(old)
+
+
 def read_json(path: Path) -> Any:
     """Reads a JSON file; raises `InputError` naming the file where it is missing or no JSON."""
     try:

@@ -1,0 +1,66 @@
+"""`loopline drift`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from loopline.core.workspace import Workspace
+
+DRIFT_EXIT_CODE = 3
+
+
+@click.command()
+@click.argument("model")
+@click.option("--since", default="1h", show_default=True, help="Start of the window: 90s, 15m, 1h, 7d ago, or a time.")
+@click.option("--until", help="End of the window  [default: now].")
+@click.option("--false-alarm-rate", default=0.01, show_default=True, help="Chance of an alarm where nothing changed.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder for record and page.")
+@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+@click.pass_context
+def drift(
+    ctx: click.Context,
+    model: str,
+    since: str,
+    until: str | None,
+    false_alarm_rate: float,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare MODEL's logged predictions in a window with its bundle's reference.
+
+    Exits with 0 where nothing drifted, 3 where something did, 1 on an error.
+    """
+    from loopline.cli.output import print_json, print_table
+    from loopline.loop import drift as detect
+    from loopline.loop import drift_folder
+    from loopline.monitoring import parse_moment
+    from loopline.monitoring.report import drift_sentence
+
+    workspace: Workspace = ctx.obj
+    report = detect(
+        model,
+        since=parse_moment(since),
+        until=None if until is None else parse_moment(until),
+        false_alarm_rate=false_alarm_rate,
+        output=output,
+        workspace=workspace,
+    )
+    if as_json:
+        print_json(report)
+    else:
+        rows = [
+            (
+                test.feature,
+                test.method,
+                f"{test.statistic:.3f}",
+                f"{test.corrected_p:.2g}",
+                f"{test.effect:.3f}",
+                "✗" if test.drifted else "",
+            )
+            for test in report.tests
+        ]
+        print_table(("feature", "test", "statistic", "corrected p", "effect", "drifted"), rows)
+        click.echo(f"\n{drift_sentence(report)}\n{(output or drift_folder(model, workspace)) / 'drift.html'}")
+    ctx.exit(DRIFT_EXIT_CODE if report.drifted else 0)

@@ -1,0 +1,7 @@
+"""Does what comes in still look like what the model was measured on?"""
+
+from loopline.monitoring.drift import DriftSample, DriftSubject, detect_drift
+from loopline.monitoring.report import write_drift_report
+from loopline.monitoring.window import parse_moment
+
+__all__ = ["DriftSample", "DriftSubject", "detect_drift", "parse_moment", "write_drift_report"]
