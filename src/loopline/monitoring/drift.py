@@ -1,8 +1,9 @@
 """Two-sample tests between a bundle's reference and a window of predictions, corrected for their number.
 
 What is tested: the leading principal components of the embeddings, one by one (Kolmogorov and Smirnov) and together
-(energy distance), the confidence (Kolmogorov and Smirnov) and the predicted labels (chi-squared). All p values come
-from permutations or exact distributions that need no normality, and are corrected by Holm's method, so that the chance
+(energy distance), the confidence (Kolmogorov and Smirnov) and the predicted labels (chi-squared). P values are
+the tests' asymptotic ones (Kolmogorov and Smirnov) or come from permutations, need no normality, and are corrected by
+Holm's method, so that the chance
 of any false alarm per report is at most the stated rate. Beside its p every test states an effect that does not grow
 with the number of examples; below a least effect nothing counts as drift.
 
@@ -175,7 +176,7 @@ def energy_test(
 def label_test(
     counts_2K: NDArray[np.int64], *, num_permutations: int, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Chi-squared of two rows of label counts, its permutation p (exact for rare labels too), and total variation."""
+    """Chi-squared of two rows of label counts, its permutation p (right for rare labels too), and total variation."""
     counts_2K = counts_2K[:, counts_2K.sum(axis=0) > 0]
     totals_K, num_current = counts_2K.sum(axis=0), int(counts_2K[1].sum())
     expected_K = totals_K * (num_current / totals_K.sum())

@@ -16,6 +16,7 @@ from loopline.plots import evidence_plot, scatter_plot, shares_plot
 RECORD_FILE = "drift.json"
 PAGE_FILE = "drift.html"
 _MAX_POINTS = 2000
+_COLUMNS = ("feature", "method", "statistic", "p", "corrected p", "effect", "least effect", "verdict")
 
 
 def write_drift_report(
