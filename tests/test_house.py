@@ -165,7 +165,7 @@ def test_modules_are_named_for_what_they_hold() -> None:
 def test_what_is_public_is_described() -> None:
     """Every public module, class, function and method says in a sentence what it is or does.
 
-    Free: what is described elsewhere (a method that may override a library's, or keeps the promise of a Protocol of ours),
+    Free: what is described elsewhere (a method that may override a library's, or keeps the promise of a Protocol),
     and a one-line property, whose name is its description.
     """
     classes = [

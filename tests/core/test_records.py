@@ -20,7 +20,9 @@ from loopline.core.records import (
     ModelBundle,
     ModelVersion,
     Record,
+    ResumeProof,
     Run,
+    Signature,
     TensorSpec,
     utc_now,
 )
@@ -107,6 +109,8 @@ def test_every_golden_file_belongs_to_a_record() -> None:
         (Evaluation, {"confusion": [[1, 0], [0, 0]]}, "the confusion matrix does not sum to num_examples"),
         (ModelBundle, {"graphs": {"float32": "other.onnx"}}, "named but not listed in files: other.onnx"),
         (DriftReport, {"drifted": True}, "the verdict differs from the tests'"),
+        (Signature, {"num_outputs": 3}, "3 outputs for 2 label names"),
+        (ResumeProof, {"metrics_equal": False}, "the verdict differs from the digests and metrics"),
         (ModelVersion, {"number": 0}, "greater than or equal to 1"),
     ],
 )

@@ -263,3 +263,30 @@ def test_reading_a_record_does_not_depend_on_the_kind_of_record(tmp_path: Path) 
 
     store.write_json(tmp_path / "stone.json", {"weight_g": 2.5})
     assert store.read_record(Stone, tmp_path / "stone.json").weight_g == 2.5
+
+
+def test_a_folder_of_results_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    """`replace_folder` makes a folder, and makes it anew without a trace of the old one."""
+    path = tmp_path / "report"
+    for name in ("first", "second"):
+        with store.replace_folder(path) as temporary:
+            (temporary / name).write_text(name)
+    assert [file.name for file in path.iterdir()] == ["second"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_replacement_keeps_the_old_folder(tmp_path: Path) -> None:
+    """An error while the new folder is filled leaves the old one."""
+    path = tmp_path / "report"
+    with store.replace_folder(path) as temporary:
+        (temporary / "old").write_text("old")
+
+    def fail() -> None:
+        with store.replace_folder(path) as temporary:
+            (temporary / "new").write_text("new")
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        fail()
+    assert [file.name for file in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
