@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loopline.core.records import Evaluation
-from loopline.page import Figure, Section, Table, Tile, Tiles, render_page
+from loopline.page import Figure, Figures, KeyFigure, KeyFigures, Section, Table, render_page
 
 _NAMES = {
     "accuracy": "accuracy",
@@ -20,28 +20,29 @@ _NAMES = {
 def evaluation_page(evaluation: Evaluation, *, confusion: bytes, calibration: bytes) -> str:
     """The whole evaluation as one HTML page; the two plots as PNG."""
     subject = evaluation.subject if evaluation.subject_kind == "run" else evaluation.subject[:12]
-    subtitle = (
+    lead = (
         f"{evaluation.num_examples:,} examples of {evaluation.dataset.name}@{evaluation.dataset.version[:12]}, "
         f"split {evaluation.split}. Brackets are 95% bootstrap intervals."
     )
     sections = [
-        Section("Metrics", [metric_tiles(evaluation)]),
-        Section("Confusion", [confusion_figure(confusion)]),
-        Section("Calibration", [calibration_figure(calibration)]),
-        Section("Classes", [class_rows(evaluation)]),
-        Section("Hardest examples", [hardest_rows(evaluation)]),
+        Section("Metrics", (metric_figures(evaluation),)),
+        Section(
+            "Confusion and calibration", (Figures((confusion_figure(confusion), calibration_figure(calibration))),)
+        ),
+        Section("Classes", (class_rows(evaluation),)),
+        Section("Hardest examples", (hardest_rows(evaluation),)),
     ]
     title = f"Evaluation of {evaluation.subject_kind} {subject}"
-    return render_page(title, sections, subtitle=subtitle, created_at=evaluation.created_at)
+    return render_page(title, sections, lead=lead, created_at=evaluation.created_at)
 
 
-def metric_tiles(evaluation: Evaluation) -> Tiles:
-    """A tile per metric with its interval."""
-    return Tiles(
-        [
-            Tile(_NAMES.get(name, name), f"{metric.value:.4f}", f"[{metric.low:.4f}, {metric.high:.4f}]")
+def metric_figures(evaluation: Evaluation) -> KeyFigures:
+    """A key figure per metric with its interval."""
+    return KeyFigures(
+        tuple(
+            KeyFigure(_NAMES.get(name, name), f"{metric.value:.4f}", f"[{metric.low:.4f}, {metric.high:.4f}]")
             for name, metric in evaluation.metrics.items()
-        ]
+        )
     )
 
 
@@ -65,18 +66,18 @@ def calibration_figure(png: bytes) -> Figure:
 
 def class_rows(evaluation: Evaluation) -> Table:
     """The per-class table."""
-    rows = [
+    rows = tuple(
         (row.label, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.num_examples:,}")
         for row in evaluation.per_class
-    ]
+    )
     return Table("Precision, recall and F1 of each class", ("class", "precision", "recall", "F1", "examples"), rows)
 
 
 def hardest_rows(evaluation: Evaluation) -> Table:
     """The examples whose true label got the lowest probability."""
-    rows = [
+    rows = tuple(
         (row.example_id, row.label, row.predicted, f"{row.confidence:.3f}", f"{row.label_probability:.2g}")
         for row in evaluation.hardest
-    ]
+    )
     columns = ("example", "true", "predicted", "with probability", "true label's probability")
     return Table("Examples that the model found hardest, worst first", columns, rows)

@@ -1,11 +1,10 @@
 """Two-sample tests between a bundle's reference and a window of predictions, corrected for their number.
 
 What is tested: the leading principal components of the embeddings, one by one (Kolmogorov and Smirnov) and together
-(energy distance), the confidence (Kolmogorov and Smirnov) and the predicted labels (chi-squared). P values are
-the tests' asymptotic ones (Kolmogorov and Smirnov) or come from permutations, need no normality, and are corrected by
-Holm's method, so that the chance
-of any false alarm per report is at most the stated rate. Beside its p every test states an effect that does not grow
-with the number of examples; below a least effect nothing counts as drift.
+(energy distance), the confidence (Kolmogorov and Smirnov) and the predicted labels (chi-squared). P values are the
+asymptotic ones of Kolmogorov and Smirnov or come from permutations, and are corrected by Holm's method, so that the
+chance of any false alarm per report is at most the stated rate. Beside its p every test states an effect that does not
+grow with the number of examples; below a least effect nothing counts as drift.
 
 Sources: Rabanser, Günnemann and Lipton, Failing Loudly, NeurIPS 2019 (univariate tests with correction on a reduced
 representation); Székely and Rizzo, Energy statistics, 2013; Holm, A simple sequentially rejective multiple test

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from loopline.core.records import DriftReport
+from loopline.core.records import DriftReport, DriftTest
 from loopline.core.store import replace_folder, write_record, write_text
 from loopline.monitoring.drift import DriftSample, principal_components
-from loopline.page import Block, Figure, Section, Table, Tile, Tiles, Verdict, render_page
+from loopline.page import Block, Figure, Figures, KeyFigure, KeyFigures, Section, Table, Verdict, render_page
 from loopline.plots import evidence_plot, scatter_plot, shares_plot
 
 RECORD_FILE = "drift.json"
@@ -24,9 +25,12 @@ def write_drift_report(
 ) -> None:
     """Writes the record and the page to the folder `output`, which is replaced as a whole."""
     blocks = drift_blocks(report, reference, current, label_names)
-    subtitle = f"{_moment(report.window_start, 'the first')} to {_moment(report.window_end, 'the last')} prediction"
+    lead = (
+        f"{report.num_current:,} predictions, from {_moment(report.window_start, 'the first')} to "
+        f"{_moment(report.window_end, 'the last')}, against {report.num_reference:,} held-out examples of the bundle."
+    )
     page = render_page(
-        f"Drift of {report.model}", [Section("Verdict", blocks)], subtitle=subtitle, created_at=report.created_at
+        f"Drift of {report.model}", [Section("Verdict", blocks)], lead=lead, created_at=report.created_at
     )
     with replace_folder(output) as folder:
         write_record(folder / RECORD_FILE, report)
@@ -35,67 +39,22 @@ def write_drift_report(
 
 def drift_blocks(
     report: DriftReport, reference: DriftSample, current: DriftSample, label_names: Sequence[str]
-) -> list[Block]:
-    """Verdict, figures, tests and plots of a report, for its own page and for pages that show more."""
-    rows = [
-        (
-            test.feature,
-            test.method,
-            f"{test.statistic:.3f}",
-            f"{test.p:.2g}",
-            f"{test.corrected_p:.2g}",
-            f"{test.effect:.3f}",
-            f"{test.minimum_effect:g}",
-            "drifted" if test.drifted else "",
-        )
-        for test in report.tests
-    ]
-    points_RP, points_CP = principal_components(reference.embedding_ND, current.embedding_ND)
-    shares = {
-        name: list(np.bincount(sample.probability_NK.argmax(axis=1), minlength=len(label_names)) / len(sample))
-        for name, sample in (("reference", reference), ("current", current))
-    }
-    blocks: list[Block] = [
+) -> tuple[Block, ...]:
+    """Verdict, key figures, plots and tests of a report, for its own page and for pages that show more."""
+    return (
         Verdict("bad" if report.drifted else "good", drift_sentence(report)),
-        Tiles(
-            [
-                Tile("current predictions", f"{report.num_current:,}"),
-                Tile("reference examples", f"{report.num_reference:,}", "which training did not see"),
-                Tile("false-alarm rate", f"{report.false_alarm_rate:.2%}", "of a whole report, where nothing changed"),
-            ]
-        ),
-        Figure(
-            evidence_plot({test.feature: test.corrected_p for test in report.tests}, level=report.false_alarm_rate),
-            alt="Bars: how strongly each feature speaks against 'nothing changed'; " + drift_sentence(report),
-        ),
-        Table(
-            "Two-sample tests",
-            ("feature", "method", "statistic", "p", "corrected p", "effect", "least effect", "verdict"),
-            rows,
-        ),
-    ]
-    if points_RP.shape[1] > 1:
-        blocks.append(
-            Figure(
-                scatter_plot(
-                    {"reference": points_RP[:_MAX_POINTS, :2], "current": points_CP[:_MAX_POINTS, :2]},
-                    x_label="PC 1 (spreads of the reference)",
-                    y_label="PC 2",
+        KeyFigures(
+            (
+                KeyFigure("current predictions", f"{report.num_current:,}"),
+                KeyFigure("reference examples", f"{report.num_reference:,}", "which training did not see"),
+                KeyFigure(
+                    "false-alarm rate", f"{report.false_alarm_rate:.2%}", "of a whole report, if nothing changed"
                 ),
-                alt="Scatter plot of the embeddings on the reference's first two principal components.",
-                caption="Embeddings of reference and current inputs.",
             )
-        )
-    blocks.append(
-        Figure(
-            shares_plot(
-                {name: list(share) for name, share in shares.items()}, label_names, x_label="share of predictions, %"
-            ),
-            alt="Bars: share of each predicted label in reference and current.",
-            caption="Predicted labels.",
-        )
+        ),
+        Figures(tuple(_figures(report, reference, current, label_names))),
+        Table("Two-sample tests", _COLUMNS, tuple(_row(test) for test in report.tests)),
     )
-    return blocks
 
 
 def drift_sentence(report: DriftReport) -> str:
@@ -106,5 +65,52 @@ def drift_sentence(report: DriftReport) -> str:
     return f"Drift: {len(fired)} of {len(report.tests)} tests fired ({', '.join(fired)})."
 
 
-def _moment(moment: object, otherwise: str) -> str:
+def _figures(
+    report: DriftReport, reference: DriftSample, current: DriftSample, label_names: Sequence[str]
+) -> list[Figure]:
+    evidence = evidence_plot({test.feature: test.corrected_p for test in report.tests}, level=report.false_alarm_rate)
+    num_labels = len(label_names)
+    shares = {
+        name: list(np.bincount(sample.probability_NK.argmax(axis=1), minlength=num_labels) / len(sample))
+        for name, sample in (("reference", reference), ("current", current))
+    }
+    figures = [
+        Figure(
+            evidence,
+            alt="Bars: how strongly each feature speaks against 'nothing changed'. " + drift_sentence(report),
+            caption="Evidence of each test against 'nothing changed'.",
+        ),
+        Figure(
+            shares_plot(shares, label_names, x_label="share of predictions, %"),
+            alt="Bars: share of each predicted label in reference and current.",
+            caption="Predicted labels.",
+        ),
+    ]
+    components_RP, components_CP = principal_components(reference.embedding_ND, current.embedding_ND)
+    if components_RP.shape[1] > 1:
+        points = {"reference": components_RP[:_MAX_POINTS, :2], "current": components_CP[:_MAX_POINTS, :2]}
+        figures.append(
+            Figure(
+                scatter_plot(points, x_label="PC 1 (spreads of the reference)", y_label="PC 2"),
+                alt="Scatter plot of the embeddings on the reference's first two principal components.",
+                caption="Embeddings of reference and current inputs.",
+            )
+        )
+    return figures
+
+
+def _row(test: DriftTest) -> tuple[str, ...]:
+    return (
+        test.feature,
+        test.method,
+        f"{test.statistic:.3f}",
+        f"{test.p:.2g}",
+        f"{test.corrected_p:.2g}",
+        f"{test.effect:.3f}",
+        f"{test.minimum_effect:g}",
+        "drifted" if test.drifted else "",
+    )
+
+
+def _moment(moment: datetime | None, otherwise: str) -> str:
     return otherwise if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
