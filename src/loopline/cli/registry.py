@@ -83,3 +83,18 @@ def models(workspace: Workspace, name: str | None, as_json: bool) -> None:
         for version in versions
     ]
     print_table(("version", "aliases", "bundle", "run", "metrics", "created (UTC)", "why"), rows)
+    if name is not None:
+        _print_history(name, workspace)
+
+
+def _print_history(name: str, workspace: Workspace) -> None:
+    from loopline.cli.output import print_table
+    from loopline.registry import history
+
+    rows = [
+        (alias, f"{move.from_number or '–'} → {move.to_number}", f"{move.at:%Y-%m-%d %H:%M}", move.who, move.reason)
+        for alias, moves in history(name, workspace=workspace).items()
+        for move in reversed(moves)
+    ]
+    if rows:
+        print_table(("alias", "moved", "when (UTC)", "who", "why"), rows)

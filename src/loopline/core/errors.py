@@ -43,13 +43,15 @@ class InvalidExample(InputError):
 
 
 class UnknownName(InputError, LookupError):
-    """A name that is in no table; lists the known ones and the closest."""
+    """A name that is in no table; lists the known ones and the closest. `of` is what the table belongs to, in words."""
 
-    def __init__(self, kind: str, given: str, known: Iterable[str], *, next_command: str | None = None) -> None:
+    def __init__(
+        self, kind: str, given: str, known: Iterable[str], *, of: str | None = None, next_command: str | None = None
+    ) -> None:
         self.kind = kind
         self.given = given
         self.known = sorted(known)
-        super().__init__(_unknown_sentence(kind, given, self.known), next_command=next_command)
+        super().__init__(_unknown_sentence(kind, given, self.known, of), next_command=next_command)
 
 
 class IntegrityError(LooplineError):
@@ -118,10 +120,11 @@ def closest(given: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def _unknown_sentence(kind: str, given: str, known: list[str]) -> str:
+def _unknown_sentence(kind: str, given: str, known: list[str], of: str | None) -> str:
+    subject = f"{kind} '{given}'" if of is None else f"{kind} '{given}' of {of}"
     if not known:
-        return f"{kind} '{given}' does not exist; there is none yet."
+        return f"{subject} does not exist; there is none yet."
     shown = ", ".join(known[:20]) + (f", … ({len(known)} in all)" if len(known) > 20 else "")
     guess = closest(given, known)
     hint = f" Did you mean '{guess}'?" if guess else ""
-    return f"{kind} '{given}' does not exist; known: {shown}.{hint}"
+    return f"{subject} does not exist; {'known' if of is None else 'it has'}: {shown}.{hint}"

@@ -1,6 +1,8 @@
-"""The model registry: MLflow's, over the workspace's SQLite file; names, versions, aliases, and a gate."""
+"""The model registry: MLflow's, over the workspace's SQLite file or a server; names, versions, aliases, and a gate."""
 
+from loopline.registry.history import history
+from loopline.registry.listing import models
 from loopline.registry.promotion import promote, rollback
 from loopline.registry.registration import register
 
-__all__ = ["promote", "register", "rollback"]
+__all__ = ["history", "models", "promote", "register", "rollback"]

@@ -2,84 +2,87 @@
 
 from __future__ import annotations
 
-import json
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import ValidationError
-
-from loopline.aliases import DEFAULT_ALIAS, TAG_PREFIX, list_versions, resolve_version
-from loopline.core.errors import GateRefused, InputError, IntegrityError, StateError
+from loopline.aliases import DEFAULT_ALIAS, TAG_PREFIX, check_name, list_versions, resolve_version
+from loopline.core.errors import GateRefused, InputError, StateError
 from loopline.core.records import AliasMove, ModelVersion, PairedComparison, utc_now
-from loopline.core.store import lock
 from loopline.core.workspace import Workspace
-from loopline.registry.client import open_client
-from loopline.registry.registration import check_name, registry_lock, user_name
+from loopline.registry.client import registry_client, registry_lock, user_name
+from loopline.registry.history import REASON_LENGTH, append_move, history
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 Kind = Literal["promote", "rollback"]
 
-_HISTORY_TAG = TAG_PREFIX + "history."
-# A tag of a registered model holds 5,000 characters; a move takes about 200, so the oldest make room.
-_HISTORY_MOVES = 20
-_REASON_LENGTH = 120
-
 
 def promote(
     reference: str,
     alias: str = DEFAULT_ALIAS,
     *,
-    workspace: Workspace,
+    workspace: Workspace | None = None,
     verdict: PairedComparison | None = None,
+    champion_number: int | None = None,
     force_reason: str | None = None,
 ) -> ModelVersion:
     """Points `alias` at the version that `reference` names, and keeps who did it, when, from where and why.
 
-    Where the alias points at another version already, `verdict` (this version against that one, on the same examples)
-    must say that it is not worse, or `force_reason` must say why it goes on all the same; else raises `GateRefused`.
+    Where the alias points at another version already, `verdict` (this version against version `champion_number`, on
+    the same examples) must say that it is not worse, or `force_reason` must say why it goes on all the same; else
+    raises `GateRefused`. Raises `StateError` where the alias moved since the comparison was made.
     """
-    check_name(alias, kind="alias")
-    if alias.isdecimal():
-        raise InputError(f"alias '{alias}' given; expected a word, because a number names a version.")
+    workspace = workspace or Workspace.default()
+    _check_alias(alias)
     if force_reason is not None and not force_reason.strip():
         raise InputError("an empty reason was given; expected a sentence that says why the gate is passed by.")
-    with lock(registry_lock(workspace), holder="the registry", timeout_s=60):
+    with registry_lock(workspace):
         version = resolve_version(reference, workspace)
         holder = alias_holder(version.name, alias, workspace)
         if holder is not None and holder.number == version.number:
             return version
+        if verdict is not None and holder is not None and champion_number not in (None, holder.number):
+            raise StateError(
+                f"alias '{alias}' moved to version {holder.number} since {version.reference} was compared with version "
+                f"{champion_number}.",
+                next_command=f"loopline promote {version.reference} {alias}",
+            )
         reason = _reason(version, holder, alias, verdict=verdict, force_reason=force_reason)
-        client = open_client(workspace)
-        _move(client, version.name, alias, source=holder, target=version, reason=reason)
-        client.set_model_version_tag(version.name, str(version.number), TAG_PREFIX + "reason", reason)
+        with registry_client(workspace) as client:
+            _note_stranger(client, version.name, alias, holder, workspace=workspace)
+            move = _new_move("promote", holder, version, reason)
+            append_move(client, version.name, alias, move, workspace=workspace)
+            # The alias after its history: a process killed in between leaves a promotion that did not happen, not one
+            # that nobody knows of.
+            client.set_registered_model_alias(version.name, alias, str(version.number))
+            client.set_model_version_tag(version.name, str(version.number), f"{TAG_PREFIX}reason", reason)
     return resolve_version(version.reference, workspace)
 
 
-def rollback(name: str, alias: str = DEFAULT_ALIAS, *, workspace: Workspace) -> ModelVersion:
+def rollback(name: str, alias: str = DEFAULT_ALIAS, *, workspace: Workspace | None = None) -> ModelVersion:
     """Points `alias` back at the version that it pointed to before; again, one further back.
 
-    Raises `UnknownName` for a model or alias that does not exist, `StateError` where there is nothing to go back to.
+    A version that was deleted meanwhile is passed over. Raises `UnknownName` for a model or alias that does not exist,
+    `StateError` where there is nothing to go back to.
     """
-    with lock(registry_lock(workspace), holder="the registry", timeout_s=60):
+    workspace = workspace or Workspace.default()
+    with registry_lock(workspace):
         holder = resolve_version(f"{name}@{alias}", workspace)
-        client = open_client(workspace)
-        # Walk back through the moves, taking each rollback together with the promotion that it undid.
-        stack: list[AliasMove] = []
-        for move in alias_history(client, name, alias):
-            if move.kind == "promote":
-                stack.append(move)
-            elif stack:
-                stack.pop()
-        previous = next((move.from_number for move in reversed(stack) if move.to_number == holder.number), None)
-        if previous is None:
-            raise StateError(
-                f"alias '{alias}' of model '{name}' points to version {holder.number} and has no version before it.",
-                next_command=f"loopline promote {name}@NUMBER {alias}",
-            )
-        target = resolve_version(f"{name}@{previous}", workspace)
-        reason = f"rolled back from version {holder.number}"
-        _move(client, name, alias, source=holder, target=target, reason=reason, kind="rollback")
+        existing = {version.number: version for version in list_versions(workspace, name=name)}
+        with registry_client(workspace) as client:
+            _note_stranger(client, name, alias, holder, workspace=workspace)
+            before = _before(history(name, workspace=workspace)[alias])
+            target = next((existing[number] for number in reversed(before) if number in existing), None)
+            if target is None:
+                raise StateError(
+                    f"alias '{alias}' of model '{name}' is at version {holder.number} and has no version before it.",
+                    next_command=f"loopline promote {name}@NUMBER {alias}",
+                )
+            move = _new_move("rollback", holder, target, f"rolled back from version {holder.number}")
+            append_move(client, name, alias, move, workspace=workspace)
+            client.set_registered_model_alias(name, alias, str(target.number))
     return resolve_version(target.reference, workspace)
 
 
@@ -88,13 +91,11 @@ def alias_holder(name: str, alias: str, workspace: Workspace) -> ModelVersion | 
     return next((version for version in list_versions(workspace, name=name) if alias in version.aliases), None)
 
 
-def alias_history(client: MlflowClient, name: str, alias: str) -> list[AliasMove]:
-    """The moves of an alias, oldest first, as far as they are kept (the last 20)."""
-    text = client.get_registered_model(name).tags.get(_HISTORY_TAG + alias, "[]")
-    try:
-        return [AliasMove.model_validate(item) for item in json.loads(text)]
-    except (ValueError, ValidationError) as error:
-        raise IntegrityError(f"the history of alias '{alias}' of model '{name}' cannot be read: {error}") from error
+def _check_alias(alias: str) -> None:
+    check_name(alias, kind="alias")
+    # MLflow keeps `latest` and `v3` for itself, and `fashion@3` means a number here.
+    if alias.lower() == "latest" or re.fullmatch(r"[vV]?[0-9]+", alias):
+        raise InputError(f"alias '{alias}' given; expected a word other than 'latest' or a number of a version.")
 
 
 def _reason(
@@ -107,50 +108,60 @@ def _reason(
 ) -> str:
     """Why the promotion passes; raises `GateRefused` where it does not."""
     if force_reason is not None:
-        return f"forced: {force_reason.strip()}"
+        return f"forced: {force_reason.strip()}"[:REASON_LENGTH]
     if holder is None:
         return f"the first {alias}"
     if verdict is not None and verdict.not_worse:
-        return f"not worse than version {holder.number}: {describe_verdict(verdict)}"
-    figures = "was not compared with it" if verdict is None else f"is worse: {describe_verdict(verdict)}"
+        return f"not worse than version {holder.number}: {verdict.sentence}"
+    figures = "they were not compared." if verdict is None else verdict.sentence
     raise GateRefused(
-        f"{version.reference} cannot replace version {holder.number} as {alias}: it {figures}.",
+        f"{version.reference} cannot replace version {holder.number} as {alias}: {figures}",
         next_command=f"loopline promote {version.reference} {alias} --force 'why it should go on all the same'",
     )
 
 
-def describe_verdict(verdict: PairedComparison) -> str:
-    """The figures of a comparison, in points of accuracy."""
-    return (
-        f"accuracy {verdict.difference * 100:+.2f} points, 95% interval {verdict.low * 100:+.2f} to "
-        f"{verdict.high * 100:+.2f}, {verdict.num_examples:,} examples, {verdict.margin * 100:.2g} may be lost"
-    )
+def _before(moves: Sequence[AliasMove]) -> list[int]:
+    """The versions that an alias can be rolled back to; the last of them is next.
+
+    A promotion puts the version that it came from on a stack; a rollback takes off what it went back to, with those
+    that were deleted above it.
+    """
+    stack: list[int] = []
+    for move in moves:
+        if move.kind == "rollback":
+            while stack and stack.pop() != move.to_number:
+                pass
+        elif move.from_number is not None:
+            stack.append(move.from_number)
+    return stack
 
 
-def _move(
-    client: MlflowClient,
-    name: str,
-    alias: str,
-    *,
-    source: ModelVersion | None,
-    target: ModelVersion,
-    reason: str,
-    kind: Kind = "promote",
+def _note_stranger(
+    client: MlflowClient, name: str, alias: str, holder: ModelVersion | None, *, workspace: Workspace
 ) -> None:
-    moves = alias_history(client, name, alias)
-    last = moves[-1].to_number if moves else None
-    came_from = None if source is None else source.number
-    if last != came_from and came_from is not None:
-        # Somebody moved the alias without us, in MLflow's page say: keep that too, so that the chain has no gap.
-        moves.append(_alias_move("promote", last, came_from, "moved outside Loopline", who=""))
-    moves.append(_alias_move(kind, came_from, target.number, reason, who=user_name()))
-    kept = [move.model_dump(mode="json") for move in moves[-_HISTORY_MOVES:]]
-    # The alias last: a process killed in between leaves a promotion that did not happen, not one that nobody knows of.
-    client.set_registered_model_tag(name, _HISTORY_TAG + alias, json.dumps(kept, separators=(",", ":")))
-    client.set_registered_model_alias(name, alias, str(target.number))
+    """Keeps in the history that somebody moved the alias without us, in MLflow's page say."""
+    last = next(reversed(history(name, workspace=workspace).get(alias, [])), None)
+    if holder is None or (last is not None and last.to_number == holder.number):
+        return
+    # Back where the last promotion came from: undone by somebody, or cut short before it moved the alias.
+    kind: Kind = "rollback" if last and last.kind == "promote" and last.from_number == holder.number else "promote"
+    move = AliasMove(
+        kind=kind,
+        from_number=last.to_number if last else None,
+        to_number=holder.number,
+        at=utc_now(),
+        who="unknown",
+        reason="found here: moved outside Loopline, or by a command that was cut short",
+    )
+    append_move(client, name, alias, move, workspace=workspace)
 
 
-def _alias_move(kind: Kind, source: int | None, target: int, reason: str, *, who: str) -> AliasMove:
+def _new_move(kind: Kind, holder: ModelVersion | None, target: ModelVersion, reason: str) -> AliasMove:
     return AliasMove(
-        kind=kind, from_number=source, to_number=target, at=utc_now(), who=who, reason=reason[:_REASON_LENGTH]
+        kind=kind,
+        from_number=holder.number if holder else None,
+        to_number=target.number,
+        at=utc_now(),
+        who=user_name(),
+        reason=reason,
     )

@@ -1,4 +1,7 @@
-"""How `mlflow.pyfunc.load_model("models:/fashion@champion")` opens a bundle: MLflow calls `_load_pyfunc`."""
+"""How `mlflow.pyfunc.load_model("models:/fashion@champion")` opens a bundle: MLflow calls `_load_pyfunc`.
+
+The bundle is opened by the predictor that serves it, reference inputs first; nothing in it is unpickled.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +10,38 @@ from pathlib import Path
 from typing import Any
 
 from loopline.core.errors import InputError
-from loopline.predictor import Predictor, open_predictor
+from loopline.predictor import PredictorLike, open_predictor
 
 
 class BundleModel:
     """A bundle behind MLflow's `predict`."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: PredictorLike) -> None:
         self.predictor = predictor
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """A frame with a column `image` of files' bytes (or a list of them) to `label` and a column per label name."""
+        """A data frame with a column `image` of files' bytes, or a list of them, to a frame with a row for each.
+
+        Its columns are `label` and, in the order of the labels, one `probability_LABEL` each. Raises `InvalidExample`
+        for the first file that cannot be decoded.
+        """
         import pandas as pd  # type: ignore[import-untyped] # MLflow brings it, without stubs
 
         if params:
             raise InputError(f"parameters {', '.join(sorted(params))} given; expected none.")
-        answers = self.predictor.predict_raw(_images(model_input))
-        names = self.predictor.bundle.label_names
-        rows = [
-            {"label": answer.label, **dict(zip(names, map(float, answer.probabilities), strict=True))}
-            for answer in answers
-        ]
-        return pd.DataFrame(rows, columns=["label", *names])
+        bundle = self.predictor.bundle
+        answers = self.predictor.predict_raw(_raws(model_input, bundle.input_kind))
+        columns = ["label", *(f"probability_{label}" for label in bundle.label_names)]
+        return pd.DataFrame([(answer.label, *answer.probabilities.tolist()) for answer in answers], columns=columns)
 
 
-def _images(model_input: Any) -> Sequence[bytes]:
-    if hasattr(model_input, "columns"):
-        if list(model_input.columns) != ["image"]:
-            given = ", ".join(map(str, model_input.columns))
-            raise InputError(f"a frame with the columns {given} given; expected one column 'image' of files' bytes.")
-        return list(model_input["image"])
-    return list(model_input)
+def _raws(model_input: Any, column: str) -> Sequence[bytes]:
+    if not hasattr(model_input, "columns"):
+        return list(model_input)
+    if list(model_input.columns) != [column]:
+        given = ", ".join(map(str, model_input.columns))
+        raise InputError(f"a frame with the columns {given} given; expected one column '{column}' of files' bytes.")
+    return list(model_input[column])
 
 
 def _load_pyfunc(path: str) -> BundleModel:

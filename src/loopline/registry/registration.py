@@ -2,99 +2,124 @@
 
 from __future__ import annotations
 
-import getpass
 import json
+import platform
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from loopline.aliases import BUNDLE_FOLDER, TAG_PREFIX, list_versions
-from loopline.bundle import read_bundle
-from loopline.core.errors import InputError
+from loopline.aliases import BUNDLE_FOLDER, TAG_PREFIX, check_name, list_versions, model_folder
+from loopline.bundle import BUNDLE_FILE, read_bundle, read_file
+from loopline.core.errors import IntegrityError
 from loopline.core.records import ModelBundle, ModelVersion
-from loopline.core.store import atomic_folder, lock, write_text
+from loopline.core.store import atomic_folder, write_bytes
 from loopline.core.workspace import Workspace
-from loopline.registry.client import open_client
+from loopline.registry.client import registry_client, registry_lock, user_name
 
-# MLflow finds our loader by this file; Python's own YAML quoting rules are met by JSON strings.
-_MLMODEL = """\
-flavors:
-  python_function:
-    loader_module: loopline.registry.pyfunc
-    data: {data}
-loopline_bundle_digest: {digest}
-model_uuid: {uuid}
-utc_time_created: {created}
-"""
-_NAME_LENGTH = 100
+if TYPE_CHECKING:
+    from mlflow.models import Model
+    from mlflow.tracking import MlflowClient
+
+# Where a server keeps the artifacts of bundles whose runs it did not track.
+_EXPERIMENT = "loopline-bundles"
 
 
-def register(folder: Path, *, name: str, workspace: Workspace, tracker_run_id: str | None = None) -> ModelVersion:
+def register(
+    folder: Path, *, name: str, workspace: Workspace | None = None, tracker_run_id: str | None = None
+) -> ModelVersion:
     """Registers the bundle in `folder` as the next version of model `name`; the same bundle again is the same version.
 
     Writes an MLflow model folder with a copy of the bundle under `workspace.artifacts/models`, so that
     `mlflow.pyfunc.load_model("models:/NAME@ALIAS")` opens it too, and a row in MLflow's registry, linked to the run
-    `tracker_run_id` where MLflow tracked it. Raises `InputError` for a bad name and `IntegrityError` for a changed
-    bundle.
+    `tracker_run_id` where the registry knows that run. To a server the folder is uploaded, and the run is made if need
+    be. Raises `InputError` for a bad name and `IntegrityError` for a changed bundle.
     """
+    workspace = workspace or Workspace.default()
     check_name(name, kind="model name")
     bundle = read_bundle(folder)
-    with lock(registry_lock(workspace), holder="the registry", timeout_s=60):
+    with registry_lock(workspace):
         for version in list_versions(workspace, name=name):
             if version.bundle_digest == bundle.digest:
                 return version
-        model_folder = _write_model_folder(folder, bundle, name, workspace)
-        client = open_client(workspace)
-        if not client.search_registered_models(f"name = '{name}'"):
-            client.create_registered_model(name, tags={f"{TAG_PREFIX}task": bundle.task})
-        tags = {
-            "bundle_digest": bundle.digest,
-            "run_id": bundle.run_id,
-            "dataset": f"{bundle.dataset.name}@{bundle.dataset.version[:12]}",
-            "metrics": json.dumps(bundle.metrics, sort_keys=True),
-            "created_by": user_name(),
-        }
-        created = client.create_model_version(
-            name,
-            source=model_folder.resolve().as_posix(),
-            run_id=tracker_run_id,
-            tags={TAG_PREFIX + key: value for key, value in tags.items()},
-        )
-    return next(version for version in list_versions(workspace, name=name) if version.number == int(created.version))
+        with registry_client(workspace) as client:
+            model = _write_model_folder(folder, bundle, model_folder(name, bundle.digest, workspace))
+            run_id = tracker_run_id if tracker_run_id and _knows_run(client, tracker_run_id) else None
+            source = model.resolve().as_posix()
+            if client.tracking_uri.startswith("http"):
+                run_id, source = _upload(client, model, run_id, bundle)
+            if not client.search_registered_models(f"name = '{name}'"):
+                client.create_registered_model(name, tags={f"{TAG_PREFIX}task": bundle.task})
+            tags = {f"{TAG_PREFIX}{key}": value for key, value in _tags(bundle).items()}
+            # Nothing to wait for: the artifacts are where they stay before the version exists.
+            created = client.create_model_version(name, source, run_id=run_id, tags=tags, await_creation_for=0)
+    number = int(created.version)
+    return next(version for version in list_versions(workspace, name=name) if version.number == number)
 
 
-def check_name(name: str, *, kind: str) -> None:
-    """Raises `InputError` unless `name` can stand before or behind the @ of a reference and in a path."""
-    allowed = all(letter.isascii() and (letter.isalnum() or letter in "_.-") for letter in name)
-    if not name or not allowed or name[0] in ".-" or len(name) > _NAME_LENGTH:
-        raise InputError(f"{kind} '{name}' given; expected up to {_NAME_LENGTH} letters, digits, '_', '.' and '-'.")
+def _tags(bundle: ModelBundle) -> dict[str, str]:
+    return {
+        "bundle_digest": bundle.digest,
+        "run_id": bundle.run_id,
+        "dataset": f"{bundle.dataset.name}@{bundle.dataset.version[:12]}",
+        "metrics": json.dumps(bundle.metrics, sort_keys=True),
+        "created_by": user_name(),
+    }
 
 
-def registry_lock(workspace: Workspace) -> Path:
-    """The lock file that whoever changes the registry holds."""
-    return workspace.root / ".registry.lock"
-
-
-def user_name() -> str:
-    """Who is at the keyboard, as the system knows them; empty where it does not (a container without users)."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
-
-
-def _write_model_folder(folder: Path, bundle: ModelBundle, name: str, workspace: Workspace) -> Path:
-    target = workspace.artifacts / "models" / name / bundle.digest[:12]
+def _write_model_folder(folder: Path, bundle: ModelBundle, target: Path) -> Path:
     if target.exists():
-        # A process that died between the copy and the row left it; the digest in its name says what it must hold.
-        read_bundle(target / BUNDLE_FOLDER)
+        # A process that died between the copy and the row left it; the digest says what it must hold.
+        if read_bundle(target / BUNDLE_FOLDER).digest != bundle.digest:
+            raise IntegrityError(f"'{target}' holds another bundle than '{folder}'.")
         return target
     with atomic_folder(target) as temporary:
-        shutil.copytree(folder, temporary / BUNDLE_FOLDER)
-        text = _MLMODEL.format(
-            data=json.dumps(BUNDLE_FOLDER),
-            digest=json.dumps(bundle.digest),
-            uuid=json.dumps(bundle.digest[:32]),
-            created=json.dumps(bundle.created_at.strftime("%Y-%m-%d %H:%M:%S.%f")),
-        )
-        write_text(temporary / "MLmodel", text)
+        # What is checked is what is copied; and a copy of a read-only file must not be read-only.
+        for path in bundle.files:
+            write_bytes(temporary / BUNDLE_FOLDER / path, read_file(folder, bundle, path))
+        shutil.copyfile(folder / BUNDLE_FILE, temporary / BUNDLE_FOLDER / BUNDLE_FILE)
+        _describe_model(bundle).save((temporary / "MLmodel").as_posix())
     return target
+
+
+def _describe_model(bundle: ModelBundle) -> Model:
+    """The file `MLmodel`, by which MLflow finds our loader and shows what goes in and out."""
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    inputs = Schema([ColSpec(DataType.binary, bundle.input_kind)])
+    probabilities = [ColSpec(DataType.double, f"probability_{label}") for label in bundle.label_names]
+    outputs = Schema([ColSpec(DataType.string, "label"), *probabilities])
+    model = Model(signature=ModelSignature(inputs=inputs, outputs=outputs), model_uuid=bundle.digest[:32])
+    model.add_flavor(
+        "python_function",
+        loader_module="loopline.registry.pyfunc",
+        data=BUNDLE_FOLDER,
+        python_version=platform.python_version(),
+    )
+    return model
+
+
+def _knows_run(client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    return True
+
+
+def _upload(client: MlflowClient, model: Path, run_id: str | None, bundle: ModelBundle) -> tuple[str, str]:
+    """Uploads a model folder to a server, which accepts a version only where its artifacts belong to a run."""
+    made = run_id is None
+    if run_id is None:
+        experiment = client.get_experiment_by_name(_EXPERIMENT)
+        experiment_id = client.create_experiment(_EXPERIMENT) if experiment is None else experiment.experiment_id
+        run_id = client.create_run(experiment_id, run_name=f"{bundle.name} {bundle.run_id}").info.run_id
+    place = f"model-{bundle.digest[:12]}"
+    client.log_artifacts(run_id, str(model), place)
+    if made:
+        client.set_terminated(run_id)
+    return run_id, f"{client.get_run(run_id).info.artifact_uri}/{place}"

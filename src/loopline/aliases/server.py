@@ -1,0 +1,133 @@
+"""MLflow's registry behind a server: its REST API, with Python's own HTTP client."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+from pydantic import ValidationError
+
+from loopline.aliases.row import VersionRow
+from loopline.core.errors import InputError, IntegrityError, StateError
+from loopline.core.records import ModelBundle
+from loopline.core.store import atomic_folder, digest_bytes, write_bytes
+
+ARTIFACT_SCHEME = "mlflow-artifacts"
+_TIMEOUT_S = 10
+_PAGE_ROWS = 200
+_MOST_JSON_BYTES = 64 << 20
+
+
+def read_rows(url: str, name: str | None) -> list[VersionRow]:
+    """The versions of all models of a server, or of one, by name and number."""
+    aliases: dict[tuple[str, str], list[str]] = {}
+    for model in _search(url, "registered_models", name):
+        for item in model.get("aliases", []):
+            aliases.setdefault((model["name"], item["version"]), []).append(item["alias"])
+    rows = [
+        VersionRow(
+            version["name"],
+            int(version["version"]),
+            int(version["creation_timestamp"]),
+            version["source"],
+            tuple(aliases.get((version["name"], version["version"]), [])),
+            _tags(version),
+        )
+        for version in _search(url, "model_versions", name)
+    ]
+    return sorted(rows, key=lambda row: (row.name, row.number))
+
+
+def read_tags(url: str, name: str) -> dict[str, str]:
+    """The tags of a registered model; none where it does not exist."""
+    return {key: value for model in _search(url, "registered_models", name) for key, value in _tags(model).items()}
+
+
+def download_bundle(url: str, source: str, folder: Path) -> None:
+    """Downloads the bundle at `source` (`mlflow-artifacts:/…/bundle`) of a server to the new `folder`, atomically.
+
+    Every file is held to the size and digest that the bundle's own record states. Raises `IntegrityError` for others.
+    """
+    place = urlsplit(source)
+    if place.scheme != ARTIFACT_SCHEME or place.netloc:
+        raise InputError(
+            f"the bundle lies at '{source}'; expected a folder or an artifact that the server hands out.",
+            next_command="mlflow server --serve-artifacts",
+        )
+    address = f"{url.rstrip('/')}/api/2.0/mlflow-artifacts/artifacts/{quote(place.path.strip('/'))}"
+    record = _get(f"{address}/bundle.json", most_bytes=_MOST_JSON_BYTES)
+    try:
+        bundle = ModelBundle.model_validate_json(record)
+    except ValidationError as error:
+        raise IntegrityError(f"'{source}/bundle.json' is no valid bundle: {error.errors()[0]['msg']}.") from error
+    with atomic_folder(folder) as temporary:
+        write_bytes(temporary / "bundle.json", record)
+        for path, entry in bundle.files.items():
+            data = _get(f"{address}/{quote(path)}", most_bytes=entry.num_bytes)
+            if digest_bytes(data) != entry.digest:
+                raise IntegrityError(f"'{source}/{path}' was changed: its SHA-256 is not {entry.digest[:12]}….")
+            write_bytes(temporary / path, data)
+
+
+def _search(url: str, kind: str, name: str | None) -> Iterator[dict[str, Any]]:
+    """All `registered_models` or `model_versions`, or those of one name, page by page."""
+    query = {"max_results": str(_PAGE_ROWS)} | ({} if name is None else {"filter": f"name='{name}'"})
+    method = f"{url.rstrip('/')}/api/2.0/mlflow/{kind.replace('_', '-')}/search"
+    while True:
+        raw = _get(f"{method}?{urlencode(query)}", most_bytes=_MOST_JSON_BYTES)
+        try:
+            answer = json.loads(raw)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise IntegrityError(f"'{url}' did not answer as a registry of MLflow 3 does: no JSON object.")
+        yield from answer.get(kind, [])
+        if not answer.get("next_page_token"):
+            return
+        query["page_token"] = answer["next_page_token"]
+
+
+def _tags(item: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in item.get("tags", [])}
+
+
+def _get(address: str, *, most_bytes: int) -> bytes:
+    """Raises `StateError` where the server does not answer or refuses, `IntegrityError` where it sends too much."""
+    server = "{0.scheme}://{0.netloc}".format(urlsplit(address))
+    request = Request(address, headers=_credentials())  # noqa: S310 - http or https, `resolve` saw to that
+    try:
+        with urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 - as above
+            data: bytes = response.read(most_bytes + 1)
+    except HTTPError as error:
+        with error:
+            known = error.code in (401, 403)
+        mend = "export MLFLOW_TRACKING_TOKEN=…" if known else None
+        sentence = f"the registry at {server} refused: {error.code} {error.reason}."
+        raise StateError(sentence, next_command=mend) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise StateError(
+            f"the registry at {server} does not answer: {getattr(error, 'reason', error)}.",
+            next_command="check MLFLOW_TRACKING_URI, or unset it to use the workspace's own registry",
+        ) from error
+    if len(data) > most_bytes:
+        raise IntegrityError(f"'{address.partition('?')[0]}' has more than the {most_bytes:,} bytes expected.")
+    return data
+
+
+def _credentials() -> dict[str, str]:
+    """What MLflow's own client sends: a token, or a name with a password."""
+    token, user = os.environ.get("MLFLOW_TRACKING_TOKEN"), os.environ.get("MLFLOW_TRACKING_USERNAME")
+    if token:
+        return {"Authorization": f"Bearer {token}"}
+    if user:
+        pair = f"{user}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    return {}
