@@ -15,7 +15,7 @@ M = TypeVar("M", bound=BaseModel)
 def validated(kind: type[M], value: Mapping[str, Any], *, where: str = "") -> M:
     """The model that the value describes; `where` is the dotted place of the value, for the sentence.
 
-    Raises `ConfigError` with one part per problem, or the first error of ours that a validator raised.
+    Raises `ConfigError` with one sentence per problem, or the first error of ours that a validator raised.
     """
     try:
         return kind.model_validate(value)
@@ -26,7 +26,7 @@ def validated(kind: type[M], value: Mapping[str, Any], *, where: str = "") -> M:
             if isinstance(cause, LooplineError):
                 raise cause from None
             sentences.append(_sentence(kind, where, item["loc"], item["type"], item["msg"], item.get("input")))
-        raise ConfigError("; ".join(sentences) + ".") from None
+        raise ConfigError(" ".join(sentences)) from None
 
 
 def _sentence(
@@ -36,11 +36,11 @@ def _sentence(
     if problem == "extra_forbidden":
         known = _fields_at(kind, loc[:-1])
         guess = closest(str(loc[-1]), known)
-        hint = f". Did you mean '{'.'.join([*place.split('.')[:-1], guess])}'?" if guess else ""
-        return f"unknown key '{place}'; known here: {', '.join(sorted(known))}{hint}".removesuffix(".")
+        hint = f" Did you mean '{'.'.join([*place.split('.')[:-1], guess])}'?" if guess else ""
+        return f"unknown key '{place}'; known here: {', '.join(sorted(known))}.{hint}"
     if problem == "missing":
-        return f"key '{place}' is missing"
-    return f"{place}: {given!r} given; {message[0].lower()}{message[1:]}"
+        return f"key '{place}' is missing."
+    return f"{place}: {given!r} given; {message[0].lower()}{message[1:]}."
 
 
 def _fields_at(kind: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

@@ -1,0 +1,174 @@
+"""Batches whose content is a function of (seed, epoch, batch): they can be made anywhere, in any process, again.
+
+An epoch's order and every example's random numbers come from one counter-based generator keyed by (seed, epoch). So a
+checkpoint needs two numbers, the epoch and the batches done, and a run resumed in mid-epoch sees exactly what it would
+have seen. N examples of a batch, H height, W width, C channels, R random numbers per example.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from loopline.snapshots import SplitReader, decoded_inputs
+from loopline.training.augment import NUM_DRAWS, AugmentConfig
+from loopline.transforms import Pipeline
+
+
+class BatchKey(NamedTuple):
+    """The address of a batch."""
+
+    epoch: int
+    batch: int
+
+
+class Batch(NamedTuple):
+    """What a step takes."""
+
+    x_NCHW: Tensor
+    targets_N: Tensor
+
+
+class _Plan(NamedTuple):
+    epoch: int
+    order: NDArray[np.int64]
+    draws: NDArray[np.float64]
+
+
+class Batches(Dataset[Batch]):
+    """A split's batches by key. Training ones are shuffled, augmented and all of one size; others are plain and all.
+
+    Pickled without its arrays: a worker process maps the decoded cache itself.
+    """
+
+    def __init__(
+        self,
+        split: SplitReader,
+        pipeline: Pipeline,
+        cache: Path,
+        *,
+        batch_size: int,
+        max_examples: int | None = None,
+        shuffle: tuple[int, AugmentConfig] | None = None,
+    ) -> None:
+        self._source = (split, pipeline, cache)
+        self.num_examples = min(split.num_examples, max_examples or split.num_examples)
+        self.batch_size = min(batch_size, self.num_examples)
+        # The seed and the augmentation of training batches.
+        self._shuffle = shuffle
+        self._plan: _Plan | None = None
+
+    def __len__(self) -> int:
+        if self._shuffle is not None:
+            # A last, smaller batch would weigh its examples more, and one of a single example breaks normalisation.
+            return self.num_examples // self.batch_size
+        return math.ceil(self.num_examples / self.batch_size)
+
+    def __getitem__(self, key: BatchKey) -> Batch:
+        places = slice(key.batch * self.batch_size, (key.batch + 1) * self.batch_size)
+        if self._shuffle is None:
+            indices = np.arange(self.num_examples)[places]
+            x_NHWC = self._pixels[indices]
+        else:
+            plan = self._planned(key.epoch, self._shuffle[0])
+            indices = plan.order[places]
+            x_NHWC = self._shuffle[1].apply(self._pixels[indices], plan.draws[indices])
+        _, pipeline, _ = self._source
+        return Batch(torch.from_numpy(pipeline.collate(x_NHWC)), torch.from_numpy(self._targets[indices]))
+
+    def __getstate__(self) -> dict[str, object]:
+        kept = ("_source", "num_examples", "batch_size", "_shuffle")
+        return {name: self.__dict__[name] for name in kept} | {"_plan": None}
+
+    def prepare(self) -> None:
+        """Makes the decoded cache where it is missing, with a progress bar, before anybody waits for a batch."""
+        _ = self._pixels, self._targets
+
+    @cached_property
+    def _pixels(self) -> NDArray[np.uint8]:
+        split, pipeline, cache = self._source
+        return decoded_inputs(split, pipeline, cache)
+
+    @cached_property
+    def _targets(self) -> NDArray[np.int64]:
+        targets: NDArray[np.int64] = self._source[0].targets
+        return targets
+
+    def _planned(self, epoch: int, seed: int) -> _Plan:
+        if self._plan is None or self._plan.epoch != epoch:
+            random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+            order = random.permutation(self.num_examples)
+            self._plan = _Plan(epoch, order, random.random((self.num_examples, NUM_DRAWS)))
+        return self._plan
+
+
+class Place(Sampler[BatchKey]):
+    """Where an epoch's iteration starts: batch 0, except in the epoch that a run is resumed in."""
+
+    def __init__(self, num_batches: int) -> None:
+        self.num_batches = num_batches
+        self.epoch = 0
+        self.start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before every epoch, and before it goes on with one, which keeps its start."""
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __iter__(self) -> Iterator[BatchKey]:
+        return iter([BatchKey(self.epoch, batch) for batch in range(self.start, self.num_batches)])
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+
+class Loader:
+    """Iterates over batches, in `num_workers` processes; can go on in mid-epoch: Lightning keeps its state."""
+
+    def __init__(self, batches: Batches, *, num_workers: int) -> None:
+        # Lightning looks for these two as a DataLoader has them, and calls `sampler.set_epoch`.
+        self.sampler = Place(len(batches))
+        self.batch_sampler = None
+        self._loader: DataLoader[Batch] = DataLoader(
+            batches,
+            batch_size=None,
+            sampler=self.sampler,
+            num_workers=num_workers,
+            collate_fn=_as_it_is,
+            persistent_workers=num_workers > 0,
+            # Its own: the loader would otherwise draw from the global generator whenever it is restarted.
+            generator=torch.Generator(),
+        )
+        self._done = 0
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A generator, so that nothing is read before the first batch is asked for: by then the epoch is set.
+        self._done = self.sampler.start
+        for batch in self._loader:
+            # Counted as done when it is handed out: a checkpoint is saved after the step that used it.
+            self._done += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and how many of its batches were handed out."""
+        return {"epoch": self.sampler.epoch, "done": self._done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on after the batches that were handed out."""
+        self.sampler.epoch, self.sampler.start = state["epoch"], state["done"]
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

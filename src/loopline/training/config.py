@@ -1,0 +1,110 @@
+"""`TrainConfig`: everything that decides a training run, checked as a whole. No import path, no code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny
+
+from loopline.core.errors import ConfigError
+from loopline.core.records import Component, Name, Record, Task
+from loopline.core.tables import resolve
+from loopline.core.validation import validated
+from loopline.networks import NETWORKS, NetworkConfig
+from loopline.tracking import TRACKERS, TrackerConfig
+from loopline.training.augment import AugmentConfig
+from loopline.training.optimizers import OPTIMIZERS, SCHEDULERS, OptimizerConfig, SchedulerConfig
+
+
+def component(table: Mapping[str, str], key: str) -> BeforeValidator:
+    """Makes a field an alternative of a closed table: its `name` chooses the class that checks its other keys."""
+
+    def build(value: Any) -> Any:
+        if isinstance(value, Component):
+            return value
+        name = value.get("name") if isinstance(value, Mapping) else None
+        if not isinstance(name, str):
+            raise ConfigError(f"key '{key}.name' is missing; expected one of: {', '.join(sorted(table))}.")
+        kind: type[Component] = resolve(table, name, kind=f"{key}.name")
+        return validated(kind, value, where=key)
+
+    return BeforeValidator(build)
+
+
+class DataConfig(Record):
+    """Which examples, at which size, in which order of batches."""
+
+    # A snapshot: its name, `name@version`, or its folder.
+    name: str = Field(min_length=1)
+    train_split: Name = "train"
+    validation_split: Name = "validation"
+    # Every image is stretched to this size in pixels; `L` is grey, `RGB` colour.
+    height: int = Field(ge=8, le=4096)
+    width: int = Field(ge=8, le=4096)
+    mode: Literal["L", "RGB"] = "RGB"
+    batch_size: int = Field(default=128, ge=1)
+    # Processes that make batches; 0 makes them in the training process, the quickest while pixels fit into memory.
+    num_workers: int = Field(default=0, ge=0)
+    # Only the first so many examples of each split; for a quick look.
+    max_examples: int | None = Field(default=None, ge=1)
+    augment: AugmentConfig = AugmentConfig()
+
+
+class TrainerConfig(Record):
+    """How long and on what; the names are Lightning's where it has the same option."""
+
+    max_epochs: int = Field(default=10, ge=1)
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    # Refuses operations whose result may differ between two equal runs.
+    deterministic: bool = True
+    # Largest norm of the gradient; None leaves it as it is.
+    gradient_clip_val: float | None = Field(default=None, gt=0)
+    # Share of each label that is spread over all labels.
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    log_every_n_steps: int = Field(default=50, ge=1)
+
+
+class CheckpointConfig(Record):
+    """When state is saved; the end of every epoch always is."""
+
+    # A killed run loses at most so many optimizer steps.
+    every_n_steps: int = Field(default=200, ge=1)
+
+
+class MonitorConfig(Record):
+    """The metric that chooses the best checkpoint and, with `patience`, ends a run that no longer improves."""
+
+    metric: Literal["validation/accuracy", "validation/loss"] = "validation/accuracy"
+    # Epochs without improvement before the run ends; None never ends it early.
+    patience: int | None = Field(default=None, ge=1)
+    min_delta: float = Field(default=0.0, ge=0)
+
+    @property
+    def mode(self) -> Literal["min", "max"]:
+        """Whether less or more of the metric is better."""
+        return "min" if self.metric.endswith("/loss") else "max"
+
+
+class TrainConfig(Record):
+    """A whole training run. Equal configurations on equal data give equal weights on the same CPU."""
+
+    schema_version: Literal[1] = 1
+    # Part of the run's id, and the tracker's experiment.
+    name: Name
+    task: Task = "classification"
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    data: DataConfig
+    model: Annotated[SerializeAsAny[NetworkConfig], component(NETWORKS, "model")]
+    optimizer: Annotated[SerializeAsAny[OptimizerConfig], component(OPTIMIZERS, "optimizer")]
+    scheduler: Annotated[SerializeAsAny[SchedulerConfig], component(SCHEDULERS, "scheduler")]
+    trainer: TrainerConfig = TrainerConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    tracking: Annotated[SerializeAsAny[TrackerConfig], component(TRACKERS, "tracking")]
+
+
+def checked(config: Mapping[str, Any]) -> TrainConfig:
+    """The configuration that the dictionary describes; raises `ConfigError` or `UnknownName` with what to mend."""
+    return validated(TrainConfig, config)

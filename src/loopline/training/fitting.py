@@ -1,0 +1,257 @@
+"""`train`: from overrides to a run with checkpoints, or on with one that was interrupted."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+
+from loopline.core import store
+from loopline.core.errors import ConfigError, StateError
+from loopline.core.records import DatasetRef, Run, RunStatus, Signature
+from loopline.core.workspace import Workspace
+from loopline.runs import RunFolder, find_run, flat, resume_run, start_run
+from loopline.snapshots import Snapshot, find_snapshot, open_snapshot
+from loopline.tracking import open_tracker
+from loopline.training.batches import Batches, Loader
+from loopline.training.checkpoints import Checkpoints, seed_everything
+from loopline.training.compose import as_yaml, compose
+from loopline.training.config import TrainConfig, checked
+from loopline.training.metrics_log import MetricsLog
+from loopline.training.stopping import StopRequest, stop_signals
+from loopline.training.tasks.classification import Classification
+from loopline.transforms import Pipeline, build_pipeline, image_steps
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a run computes from, opened and checked."""
+
+    config: TrainConfig
+    snapshot: Snapshot
+    pipeline: Pipeline
+    workspace: Workspace
+
+    @property
+    def dataset(self) -> DatasetRef:
+        return DatasetRef(name=self.snapshot.manifest.name, version=self.snapshot.manifest.version)
+
+
+def train(
+    overrides: Sequence[str] = (),
+    *,
+    workspace: Workspace | None = None,
+    resume: str | None = None,
+    config_dir: Path | None = None,
+) -> Run:
+    """Trains what the overrides describe, or goes on with the run `resume`, to the bit as if it had never stopped.
+
+    Writes `workspace`/runs/RUN_ID: run.json, config.yaml, signature.json, metrics.jsonl, checkpoints/last.ckpt and
+    best.ckpt. Raises `ConfigError` and `UnknownName` before anything is written; `StateError` for a diverging loss, for
+    a run that is completed or in use, and for overrides that differ from the resumed run's; `KeyboardInterrupt` after
+    Ctrl-C or SIGTERM, with the run saved and marked interrupted.
+    """
+    workspace = workspace or Workspace.default()
+    with stop_signals() as stop, _quiet_lightning():
+        if resume is None:
+            config = compose(overrides, config_dir=config_dir)
+            job = _open(config, open_snapshot(config.data.name, workspace), workspace)
+            plain = config.model_dump(mode="json")
+            device = _device(config)
+            with start_run(
+                workspace, kind="train", config=plain, dataset=job.dataset, overrides=overrides, device=device
+            ) as run:
+                return _compute(run, job, stop)
+        record = find_run(resume, workspace)
+        if overrides:
+            _refuse_changes(record, compose(overrides, config_dir=config_dir))
+        config = checked(record.config)
+        # The very version, even where the dataset has a newer one by now.
+        reference = f"{find_snapshot(config.data.name, workspace)}@{record.dataset.version}"
+        job = _open(config, open_snapshot(reference, workspace), workspace)
+        with resume_run(record.run_id, workspace) as run:
+            return _compute(run, job, stop)
+
+
+def _refuse_changes(record: Run, config: TrainConfig) -> None:
+    before, after = flat(record.config), flat(config.model_dump(mode="json"))
+    changed = [
+        f"{key} was {before.get(key)} and is {after.get(key)}"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+    if changed:
+        raise StateError(
+            f"run '{record.run_id}' can only be resumed as it was configured; {'; '.join(changed)}.",
+            next_command=f"loopline train --resume {record.run_id}",
+        )
+
+
+def _open(config: TrainConfig, snapshot: Snapshot, workspace: Workspace) -> _Job:
+    """Checks that configuration and data fit; the preprocess takes its mean and std from the snapshot."""
+    manifest, data = snapshot.manifest, config.data
+    if (manifest.task, manifest.input_kind) != (config.task, "image"):
+        raise ConfigError(
+            f"snapshot '{manifest.name}' holds {manifest.input_kind} inputs for {manifest.task}; expected image inputs "
+            f"for {config.task}.",
+            next_command=f"loopline data show {manifest.name}",
+        )
+    for name in (data.train_split, data.validation_split):
+        snapshot.split(name)
+    mean, std = _statistics(snapshot, num_channels=1 if data.mode == "L" else 3)
+    steps = image_steps(height=data.height, width=data.width, mode=data.mode, mean=mean, std=std)
+    return _Job(config, snapshot, build_pipeline(steps), workspace)
+
+
+def _statistics(snapshot: Snapshot, *, num_channels: int) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel, of full scale 1; those of grey stand for colour, and back."""
+    statistics = snapshot.manifest.statistics
+    if statistics is None:
+        return [0.5] * num_channels, [0.25] * num_channels
+    if len(statistics.mean) == num_channels:
+        return list(statistics.mean), list(statistics.std)
+    return (
+        [sum(statistics.mean) / len(statistics.mean)] * num_channels,
+        [sum(statistics.std) / len(statistics.std)] * num_channels,
+    )
+
+
+def _compute(run: RunFolder, job: _Job, stop: StopRequest) -> Run:
+    """Everything inside a run: files that describe it, data, tracker, and the training itself."""
+    store.write_text(run.path / "config.yaml", as_yaml(job.config))
+    manifest, (height, width, channels) = job.snapshot.manifest, job.pipeline.shape
+    signature = Signature(
+        task=manifest.task,
+        input_kind=manifest.input_kind,
+        dataset=job.dataset,
+        preprocess=job.pipeline.steps,
+        input_shape=(channels, height, width),
+        num_outputs=len(manifest.label_names),
+        label_names=manifest.label_names,
+    )
+    store.write_record(run.path / "signature.json", signature)
+    loaders = _loaders(job)
+    tracker = open_tracker(job.config.tracking, run, job.workspace)
+    status: RunStatus = "failed"
+    try:
+        metrics, num_steps = _fit(run, job, loaders, MetricsLog(run, tracker), stop)
+        for path in _results(run.path):
+            run.add_artifact(path, path.suffix.removeprefix("."))
+        record = run.complete(metrics=metrics, num_steps=num_steps)
+        status = record.status
+        for path in _results(run.path):
+            # Weights stay where they are: a tracker is for what one looks at.
+            if path.suffix != ".ckpt":
+                tracker.log_artifact(path)
+        tracker.log_artifact(run.path / "run.json")
+    except (KeyboardInterrupt, SystemExit):
+        status = "interrupted"
+        # Lightning turns the one into the other.
+        raise KeyboardInterrupt from None
+    finally:
+        tracker.finish(status)
+    return record
+
+
+def _results(folder: Path) -> list[Path]:
+    names = ("config.yaml", "signature.json", "metrics.jsonl", "packages.txt", "code.diff")
+    paths = [folder / name for name in names] + sorted((folder / "checkpoints").glob("*.ckpt"))
+    return [path for path in paths if path.exists()]
+
+
+def _loaders(job: _Job) -> tuple[Loader, Loader]:
+    data, cache = job.config.data, job.workspace.cache
+    train, validation = job.snapshot.split(data.train_split), job.snapshot.split(data.validation_split)
+    shuffle = (job.config.seed, data.augment)
+    size, limit = data.batch_size, data.max_examples
+    training = Batches(train, job.pipeline, cache, batch_size=size, max_examples=limit, shuffle=shuffle)
+    # Nothing is kept for a backward pass: batches may be larger.
+    checking = Batches(validation, job.pipeline, cache, batch_size=4 * size, max_examples=limit)
+    training.prepare()
+    checking.prepare()
+    return Loader(training, num_workers=data.num_workers), Loader(checking, num_workers=data.num_workers)
+
+
+def _fit(
+    run: RunFolder, job: _Job, loaders: tuple[Loader, Loader], log: MetricsLog, stop: StopRequest
+) -> tuple[dict[str, float], int]:
+    """Trains, from the last checkpoint where there is one; the final metrics and the number of steps."""
+    config, manifest = job.config, job.snapshot.manifest
+    training, checking = loaders
+    seed_everything(config.seed)
+    network = config.model.build(in_channels=job.pipeline.shape[2], num_outputs=len(manifest.label_names))
+    module = Classification(network, config, num_steps=config.trainer.max_epochs * len(training), log=log)
+    checkpoints = Checkpoints(run.path / "checkpoints", config, stop)
+    trainer = _trainer(config, checkpoints, run.path)
+    last = checkpoints.last_path if checkpoints.last_path.exists() else None
+    if last is None:
+        log.rewind(0)
+    trainer.fit(module, training, checking, ckpt_path=last, weights_only=True)
+    best = {config.monitor.metric.replace("/", "/best_"): checkpoints.best} if checkpoints.best is not None else {}
+    return module.metrics | best, trainer.global_step
+
+
+def _trainer(config: TrainConfig, checkpoints: Checkpoints, folder: Path) -> Trainer:
+    callbacks: list[Callback] = [checkpoints]
+    if config.monitor.patience is not None:
+        stopping = EarlyStopping(
+            config.monitor.metric,
+            mode=config.monitor.mode,
+            patience=config.monitor.patience,
+            min_delta=config.monitor.min_delta,
+        )
+        callbacks.append(stopping)
+    if sys.stderr.isatty():
+        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
+    return Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=1,
+        precision=config.trainer.precision,
+        max_epochs=config.trainer.max_epochs,
+        gradient_clip_val=config.trainer.gradient_clip_val,
+        deterministic=config.trainer.deterministic,
+        callbacks=callbacks,
+        default_root_dir=folder,
+        logger=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        # The loaders decide the order; Lightning must not put its sampler into them.
+        use_distributed_sampler=False,
+    )
+
+
+def _device(config: TrainConfig) -> str:
+    """The device that Lightning will take, in words."""
+    chosen = config.trainer.accelerator
+    if chosen in ("auto", "gpu") and torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
+    if chosen in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return "mps"
+    return f"cpu ({platform.machine()})"
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """What Lightning says at level INFO (no GPU is there, the last epoch was reached) stands in run.json already."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Between Lightning 2.6 and torch 2.13, and none of the user's business.
+            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.` is deprecated", FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
