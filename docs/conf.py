@@ -25,6 +25,8 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 autodoc_typehints = "signature"
+# `name` in a docstring is code, as in Markdown.
+default_role = "code"
 autodoc_member_order = "bysource"
 # Types of other projects have no page here, and their inventories are not fetched: a build needs no network.
 nitpick_ignore_regex = [(r"py:.*", r"(?!loopline\.).*")]

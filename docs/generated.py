@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Iterator
 
 import click
@@ -36,7 +38,7 @@ def _children(group: click.Group, context: click.Context) -> list[click.Command]
 def _describe(command: click.Command, parent: click.Context, level: int) -> Iterator[str]:
     context = click.Context(command, info_name=command.name, parent=parent)
     yield f"{'#' * level} `{context.command_path}`\n"
-    yield f"{(command.help or '').strip()}\n"
+    yield f"{_paragraphs(command.help or '')}\n"
     if isinstance(command, click.Group):
         for child in _children(command, context):
             yield from _describe(child, context, level + 1)
@@ -47,8 +49,9 @@ def _describe(command: click.Command, parent: click.Context, level: int) -> Iter
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    records_of_help = (parameter.get_help_record(context) for parameter in command.params)
-    rows = [row for row in records_of_help if row is not None]
+    listed = (parameter.get_help_record(context) for parameter in command.params)
+    # An argument has no text of its own: the command's sentences name it.
+    rows = [row for row in listed if row is not None and row[1]]
     if rows:
         yield "| option | does |\n|---|---|"
         for flags, text in rows:
@@ -56,27 +59,55 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
         yield ""
 
 
+def _paragraphs(text: str) -> str:
+    """Help as Markdown; click marks paragraphs that keep their lines with a `\\b` on a line of its own."""
+    blocks = inspect.cleandoc(text).split("\n\n")
+    kept = "\b\n"
+    return "\n\n".join(f"```text\n{block[len(kept) :]}\n```" if block.startswith(kept) else block for block in blocks)
+
+
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
+# What functions return that is neither a record nor exported.
+RETURNED = (
+    "loopline.predictor.Predictor",
+    "loopline.predictor.Answer",
+    "loopline.predictor.Engine",
+    "loopline.doctor.Check",
+)
+
+
 def name_reference() -> str:
-    """Markdown for every public name of `loopline` and for every record."""
-    parts = ["```{eval-rst}", ".. py:module:: loopline", ""]
+    """Markdown for every public name of `loopline`, for what its functions return, and for every record."""
+    lines = ["```{eval-rst}", ".. py:module:: loopline", ""]
     for name in loopline.__all__:
         value = getattr(loopline, name)
-        if isinstance(value, type):
-            parts += [f".. autoclass:: {value.__module__}.{value.__name__}", ""]
-        elif name == "data":
-            parts += [line for inner in value.__all__ for line in (f".. autofunction:: loopline.data.{inner}", "")]
+        if name == "data":
+            lines += [
+                line for inner in value.__all__ for line in _auto(f"loopline.data.{inner}", getattr(value, inner))
+            ]
         elif callable(value):
-            parts += [f".. autofunction:: loopline.{name}", ""]
-    parts += ["```", "", "## Records", "", "```{eval-rst}"]
+            lines += _auto(f"loopline.{name}", value)
+    for path in RETURNED:
+        module, _, name = path.rpartition(".")
+        lines += _auto(path, getattr(importlib.import_module(module), name))
+    lines += ["```", "", "## Records", "", "```{eval-rst}"]
     for name in records.__all__:
         kind = getattr(records, name)
         if isinstance(kind, type) and issubclass(kind, records.Record) and kind is not records.Record:
-            parts += _record(kind)
-    return "\n".join([*parts, "```", ""])
+            lines += _record(kind)
+    return "\n".join([*lines, "```", ""])
+
+
+def _auto(path: str, value: object) -> list[str]:
+    """The directive of a function or a class; a class stands under the module that defines it, as annotations say."""
+    if isinstance(value, type) and issubclass(value, records.Record):
+        return list(_record(value))
+    if isinstance(value, type):
+        return [f".. autoclass:: {value.__module__}.{value.__name__}", "   :members:", ""]
+    return [f".. autofunction:: {path}", ""]
 
 
 def _record(kind: type[records.Record]) -> Iterator[str]:
