@@ -1,200 +1,279 @@
-"""Plots as PNG bytes: one restrained style, colours that colour-blind readers can tell apart, no global state.
+"""Layer 2: plots as PNG bytes, in one restrained style, legible to colour-blind readers and on paper.
 
-Every function draws on a `Figure` of its own, so that threads and other users of Matplotlib are left alone. Colours are
-those of Okabe and Ito, Color Universal Design, 2008. N points, K classes, H height, W width, C channels.
+Drawn with Matplotlib's object interface: no pyplot, no global figure, no setting that outlives a call. Pictures have
+twice the pixels of the page they stand on (`page.Figure`). Colours are of Okabe and Ito's palette (Color Universal
+Design, 2008). Shapes: K classes, B bins, R reference and C current examples.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from loopline.core.records import CalibrationBin
+from loopline.core.records import CalibrationBin, DriftTest
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#7B4FA3"
+INK, QUIET, LINE = "#1c1f23", "#5b636d", "#d9dde2"
+_SERIES = (BLUE, VERMILLION, GREEN, PURPLE)
+_DPI = 192
+# Any: newer stubs of Matplotlib want one literal type of all its settings, older ones a dictionary.
+_STYLE: Any = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": LINE,
+    "axes.grid": False,
+    "axes.labelcolor": QUIET,
+    "axes.labelsize": 9,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "text.color": INK,
+    "xtick.color": LINE,
+    "xtick.labelcolor": QUIET,
+    "xtick.labelsize": 8.5,
+    "ytick.color": LINE,
+    "ytick.labelcolor": QUIET,
+    "ytick.labelsize": 8.5,
+}
+# Above this many classes a bar per class is no longer read: the largest differences are shown.
+_MAX_BARS = 24
 
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6b7280"
-SERIES = (BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9")
-_DPI = 144
-# Above this many classes numbers in the cells cannot be read.
-_MAX_NUMBERED = 20
-_MAX_NAMED = 60
+
+class _Canvas:
+    """A figure while it is drawn, and its bytes afterwards."""
+
+    def __init__(self, width_in: float, height_in: float) -> None:
+        self.figure = Figure(figsize=(width_in, height_in), dpi=_DPI, facecolor="white", layout="constrained")
+        FigureCanvasAgg(self.figure)
+
+    def png(self) -> bytes:
+        buffer = io.BytesIO()
+        # `tight`: an axes of fixed aspect leaves the layout's estimate, and its labels would be cut off. Without the
+        # version of Matplotlib in it, equal plots are equal bytes.
+        self.figure.savefig(buffer, format="png", bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
+        return buffer.getvalue()
 
 
-def confusion_plot(counts_KK: NDArray[Any], label_names: Sequence[str]) -> bytes:
-    """A confusion matrix: row true, column predicted, shade the share of the row, number the count."""
+@contextmanager
+def _canvas(width_in: float, height_in: float) -> Iterator[_Canvas]:
+    with matplotlib.rc_context(_STYLE):
+        yield _Canvas(width_in, height_in)
+
+
+def confusion_png(confusion_KK: NDArray[Any], label_names: Sequence[str]) -> bytes:
+    """The confusion matrix: colour is the share of the true label's row, cells show count and share up to 20 classes.
+
+    The colour scale is bent so that a confusion of two percent is seen beside a diagonal of ninety.
+    """
+    confusion_KK = np.asarray(confusion_KK, dtype=np.float64)
     num_classes = len(label_names)
-    share_KK = counts_KK / np.maximum(counts_KK.sum(axis=1, keepdims=True), 1)
-    side = float(np.clip(1.8 + 0.52 * num_classes, 3.6, 12))
-    figure = _figure(side + 0.8, side)
-    axes = figure.add_subplot()
-    image = axes.imshow(share_KK, cmap="Blues", vmin=0, vmax=1)
-    if num_classes <= _MAX_NUMBERED:
-        for row, column in np.ndindex(num_classes, num_classes):
-            if counts_KK[row, column]:
-                colour = "white" if share_KK[row, column] > 0.55 else "#1b1f24"
-                axes.text(
-                    column,
-                    row,
-                    f"{int(counts_KK[row, column]):,}",
-                    ha="center",
-                    va="center",
-                    fontsize=7.5,
-                    color=colour,
-                )
-    named = num_classes <= _MAX_NAMED
-    positions = range(num_classes) if named else []
-    axes.set_xticks(positions, label_names if named else [], rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(positions, label_names if named else [])
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.03)
-    bar.set_label("share of the true class")
-    bar.outline.set_visible(False)
-    return _png(figure)
+    share_KK = confusion_KK / np.maximum(confusion_KK.sum(axis=1, keepdims=True), 1)
+    cell_in = 0.56 if num_classes <= 12 else max(6.4 / num_classes, 0.115)
+    side_in = max(cell_in * num_classes, 2.6)
+    label_in = 0.075 * max(len(name) for name in label_names) + 0.5
+    font_size = float(np.clip(cell_in * 72 * 0.62, 5.5, 8.5))
+    with _canvas(side_in + label_in + 0.9, side_in + label_in * 0.75 + 0.4) as canvas:
+        axes = canvas.figure.add_subplot()
+        image = axes.imshow(share_KK, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+        ticks = np.arange(num_classes)
+        axes.set_xticks(ticks, label_names, rotation=90 if num_classes > 20 else 40, fontsize=font_size)
+        if num_classes <= 20:
+            for label in axes.get_xticklabels():
+                label.set(ha="right", rotation_mode="anchor")
+        axes.set_yticks(ticks, label_names, fontsize=font_size)
+        axes.set(xlabel="predicted", ylabel="true")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xticks(ticks[1:] - 0.5, minor=True)
+        axes.set_yticks(ticks[1:] - 0.5, minor=True)
+        axes.grid(which="minor", color="white", linewidth=1.5 if num_classes <= 20 else 0.4)
+        axes.tick_params(which="minor", length=0)
+        if num_classes <= 20:
+            _write_cells(axes, confusion_KK, share_KK, font_size=min(cell_in * 72 * 0.2, 8.5))
+        bar = canvas.figure.colorbar(image, ax=axes, fraction=0.03, pad=0.015, aspect=32, ticks=[0, 0.02, 0.1, 0.3, 1])
+        bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(length=0)
+        bar.set_label("share of the true label")
+        return canvas.png()
 
 
-def calibration_plot(bins: Sequence[CalibrationBin]) -> bytes:
-    """A reliability diagram: confidence against accuracy per bin, with the number of predictions below it."""
-    filled = [bin_ for bin_ in bins if bin_.num_examples]
-    figure = _figure(5.6, 5.0)
-    top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3.2, 1]})
-    top.plot([0, 1], [0, 1], color=GREY, linestyle=(0, (4, 4)), linewidth=1, label="perfect")
-    top.plot(
-        [b.confidence for b in filled],
-        [b.accuracy for b in filled],
-        color=BLUE,
-        marker="o",
-        markersize=5,
-        label="model",
-    )
-    top.set_ylabel("accuracy")
-    top.set_ylim(0, 1.02)
-    top.legend(frameon=False, loc="upper left")
-    bottom.bar([(b.low + b.high) / 2 for b in bins], [b.num_examples for b in bins], width=0.9 / len(bins), color=BLUE)
-    bottom.set_xlabel("confidence")
-    bottom.set_ylabel("predictions")
-    bottom.set_xlim(0, 1)
-    for axes in (top, bottom):
-        _soften(axes)
-    return _png(figure)
+def reliability_png(bins: Sequence[CalibrationBin]) -> bytes:
+    """The reliability diagram: accuracy per bin of confidence against the diagonal, and below it how many are there."""
+    filled = [item for item in bins if item.num_examples]
+    left = np.array([item.low for item in filled])
+    width = np.array([item.high - item.low for item in filled])
+    accuracy = np.array([item.accuracy for item in filled])
+    confidence = np.array([item.confidence for item in filled])
+    with _canvas(5.2, 5.4) as canvas:
+        upper, lower = canvas.figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
+        bar = {"align": "edge", "edgecolor": "white", "linewidth": 1.2}
+        upper.bar(left, accuracy, width=width, color=BLUE, alpha=0.85, label="accuracy", **bar)
+        gap = confidence - accuracy
+        upper.bar(
+            left, gap, bottom=accuracy, width=width, color="none", hatch="////", align="edge",
+            edgecolor=VERMILLION, linewidth=0.9, label="gap to the mean confidence",
+        )  # fmt: skip
+        upper.plot([0, 1], [0, 1], color=QUIET, linewidth=1, linestyle=(0, (4, 3)), label="perfect calibration")
+        upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+        upper.legend(loc="upper left")
+        lower.bar(left, [item.num_examples for item in filled], width=width, color=QUIET, **bar)
+        lower.set(xlabel="confidence", ylabel="examples", yscale="log")
+        for axes, percent in ((upper, True), (lower, False)):
+            axes.grid(axis="y")
+            if percent:
+                axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        lower.tick_params(axis="y", which="minor", length=0)
+        lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        return canvas.png()
 
 
-def curves_plot(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, x_label: str, y_label: str) -> bytes:
-    """Lines over a common axis, each with its name at its end in the legend; (x values, y values) per name."""
-    figure = _figure(6.4, 3.6)
-    axes = figure.add_subplot()
-    for index, (name, (xs, ys)) in enumerate(series.items()):
-        few = len(xs) <= 30
-        axes.plot(
-            xs,
-            ys,
-            color=SERIES[index % len(SERIES)],
-            linewidth=1.8,
-            marker="o" if few else None,
-            markersize=4,
-            label=name,
+def learning_curves_png(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> bytes:
+    """Curves over steps: `split/metric` to (steps, values); one panel per metric, one line per split."""
+    panels: dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]] = {}
+    for name, points in curves.items():
+        split, _, metric = name.partition("/")
+        panels.setdefault(metric or split, {})[split] = points
+    splits = list(dict.fromkeys(split for lines in panels.values() for split in lines))
+    with _canvas(4.4 * max(len(panels), 1) + 0.4, 3.3) as canvas:
+        axes_row = canvas.figure.subplots(1, max(len(panels), 1), squeeze=False)[0]
+        for axes, (metric, lines) in zip(axes_row, panels.items(), strict=False):
+            for split, (steps, values) in lines.items():
+                # Few points (one per epoch) are marked, many (one per step) are a line.
+                marker = "o" if len(steps) <= 40 else None
+                colour = _SERIES[splits.index(split) % len(_SERIES)]
+                axes.plot(steps, values, color=colour, linewidth=1.7, marker=marker, markersize=3.5, label=split)
+            axes.set_title(metric)
+            axes.set_xlabel("step")
+            axes.grid(axis="y")
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            axes.legend()
+        return canvas.png()
+
+
+def class_counts_png(counts: Mapping[str, Sequence[int]], label_names: Sequence[str]) -> bytes:
+    """Examples per class: split name to counts (K,), as horizontal bars."""
+    shares = {split: np.asarray(values, dtype=np.float64) for split, values in counts.items()}
+    return _class_bars_png(shares, label_names, xlabel="examples", percent=False)
+
+
+def label_shares_png(reference_K: NDArray[Any], current_K: NDArray[Any], label_names: Sequence[str]) -> bytes:
+    """Shares of the predicted labels in reference and window; above 24 classes those that differ most."""
+    shares = {"reference": np.asarray(reference_K), "current": np.asarray(current_K)}
+    names = np.asarray(label_names)
+    if len(names) > _MAX_BARS:
+        largest = np.sort(np.argsort(-np.abs(shares["reference"] - shares["current"]), kind="stable")[:_MAX_BARS])
+        shares, names = {split: values[largest] for split, values in shares.items()}, names[largest]
+    return _class_bars_png(shares, list(names), xlabel="share of the predictions", percent=True)
+
+
+def embedding_png(reference_R2: NDArray[Any], current_C2: NDArray[Any]) -> bytes:
+    """Reference and current examples on the first two principal components, with the marginal distributions."""
+    with _canvas(5.6, 4.9) as canvas:
+        grid = canvas.figure.add_gridspec(2, 2, width_ratios=(5, 1), height_ratios=(1, 5))
+        axes = canvas.figure.add_subplot(grid[1, 0])
+        above = canvas.figure.add_subplot(grid[0, 0], sharex=axes)
+        beside = canvas.figure.add_subplot(grid[1, 1], sharey=axes)
+        both = np.concatenate([reference_R2, current_C2])
+        samples = (("reference", reference_R2, BLUE, "o"), ("current", current_C2, VERMILLION, "^"))
+        for name, points, colour, marker in samples:
+            shown = points[_evenly(len(points), 3000)]
+            # The later sample is drawn over the earlier one: smaller and more transparent where there are many.
+            alpha = float(np.clip(220 / max(len(shown), 1), 0.18, 0.75))
+            axes.scatter(shown[:, 0], shown[:, 1], s=11, c=colour, alpha=alpha, linewidths=0, marker=marker)
+            axes.scatter([], [], s=22, c=colour, marker=marker, label=f"{name} ({len(points):,})")
+            for component, margin in ((0, above), (1, beside)):
+                edges = np.linspace(both[:, component].min(), both[:, component].max(), 31)
+                margin.hist(
+                    points[:, component], bins=list(edges), density=True, histtype="stepfilled", linewidth=1.3,
+                    facecolor=(*matplotlib.colors.to_rgb(colour), 0.16), edgecolor=colour,
+                    orientation="vertical" if component == 0 else "horizontal",
+                )  # fmt: skip
+        for margin in (above, beside):
+            margin.set_axis_off()
+        axes.grid()
+        axes.set(xlabel="principal component 1", ylabel="principal component 2")
+        canvas.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+        return canvas.png()
+
+
+def drift_tests_png(tests: Sequence[DriftTest], false_alarm_rate: float) -> bytes:
+    """Corrected p of every test on a logarithmic scale, the line at which a test speaks, and its effect."""
+    smallest = min(1e-4, false_alarm_rate / 10, *(max(test.corrected_p, 1e-12) for test in tests)) / 2
+    evidence = np.array([np.log10(max(test.corrected_p, smallest)) for test in tests])
+    rows = np.arange(len(tests))
+    with _canvas(6.6, 0.36 * len(tests) + 1.0) as canvas:
+        axes = canvas.figure.add_subplot()
+        colours = [VERMILLION if test.drifted else BLUE for test in tests]
+        axes.barh(rows, -evidence, height=0.6, color=colours)
+        axes.axvline(-np.log10(false_alarm_rate), color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.annotate(
+            f"alarm at {false_alarm_rate:g}", (-np.log10(false_alarm_rate), 1), xycoords=("data", "axes fraction"),
+            xytext=(0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=8.5, color=INK,
+        )  # fmt: skip
+        axes.set_yticks(rows, [test.feature for test in tests])
+        axes.set_ylim(len(tests) - 0.35, -0.6)
+        axes.set_xlim(0, -np.log10(smallest))
+        decades = np.arange(0, int(-np.log10(smallest)) + 1, max(1, int(-np.log10(smallest)) // 6))
+        axes.set_xticks(decades, ["1" if decade == 0 else f"$10^{{-{decade}}}$" for decade in decades])
+        axes.set_xlabel("corrected p: the further right, the less like the reference")
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+        return canvas.png()
+
+
+def _class_bars_png(
+    values: Mapping[str, NDArray[Any]], label_names: Sequence[str], *, xlabel: str, percent: bool
+) -> bytes:
+    num_series = len(values)
+    with _canvas(6.6, (0.14 * num_series + 0.14) * len(label_names) + 1.1) as canvas:
+        axes = canvas.figure.add_subplot()
+        rows, height = np.arange(len(label_names)), 0.78 / num_series
+        for index, (name, values_K) in enumerate(values.items()):
+            offset = (index - (num_series - 1) / 2) * height
+            axes.barh(rows + offset, values_K, height=height * 0.9, color=_SERIES[index % len(_SERIES)], label=name)
+        axes.set_yticks(rows, label_names)
+        axes.set_ylim(len(label_names) - 0.4, -0.6)
+        axes.set_xlabel(xlabel)
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_formatter(
+            PercentFormatter(1, decimals=0) if percent else FuncFormatter(lambda value, _: f"{value:,.0f}")
         )
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.legend(frameon=False)
-    _soften(axes)
-    return _png(figure)
+        canvas.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=num_series)
+        return canvas.png()
 
 
-def shares_plot(shares: Mapping[str, Sequence[float]], label_names: Sequence[str], *, x_label: str) -> bytes:
-    """Horizontal bars per label, one per named group side by side, in per cent."""
-    num_labels, num_groups = len(label_names), len(shares)
-    figure = _figure(6.4, float(np.clip(1.3 + 0.36 * num_labels, 2.4, 14)))
-    axes = figure.add_subplot()
-    height = 0.8 / num_groups
-    for index, (name, values) in enumerate(shares.items()):
-        positions = np.arange(num_labels) + (index - (num_groups - 1) / 2) * height
-        axes.barh(positions, [value * 100 for value in values], height=height * 0.92, color=SERIES[index], label=name)
-    axes.set_yticks(range(num_labels), label_names)
-    axes.invert_yaxis()
-    axes.set_xlabel(x_label)
-    if num_groups > 1:
-        axes.legend(frameon=False)
-    _soften(axes, grid="x")
-    return _png(figure)
+def _write_cells(axes: Axes, confusion_KK: NDArray[Any], share_KK: NDArray[Any], *, font_size: float) -> None:
+    for row, column in np.argwhere(confusion_KK > 0):
+        share = share_KK[row, column]
+        count = f"{confusion_KK[row, column]:.0f}"
+        # Two lines fit while the cell is large enough for them to be read.
+        text = f"{count}\n{100 * share:.0f}%" if font_size >= 6 and share >= 0.005 else count
+        colour = "white" if share > 0.3 else INK
+        axes.text(column, row, text, ha="center", va="center", fontsize=font_size, color=colour, linespacing=1.15)
 
 
-def scatter_plot(groups: Mapping[str, NDArray[Any]], *, x_label: str, y_label: str) -> bytes:
-    """Points (N, 2) of named groups; the first lies below the others and is paler."""
-    figure = _figure(5.6, 4.4)
-    axes = figure.add_subplot()
-    for index, (name, points_N2) in enumerate(groups.items()):
-        colour, alpha = (GREY, 0.35) if index == 0 else (SERIES[index], 0.6)
-        axes.scatter(points_N2[:, 0], points_N2[:, 1], s=9, color=colour, alpha=alpha, linewidths=0, label=name)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.legend(frameon=False, markerscale=2)
-    _soften(axes, grid="both")
-    return _png(figure)
-
-
-def evidence_plot(p_by_feature: Mapping[str, float], *, level: float) -> bytes:
-    """How strongly each feature speaks against 'nothing changed': −log10 of its corrected p, with the alarm level."""
-    names = list(p_by_feature)
-    # Below the smallest double a p has no logarithm; nobody reads beyond 1e-16.
-    strengths = [-np.log10(max(p, 1e-16)) for p in p_by_feature.values()]
-    figure = _figure(6.4, float(np.clip(1.2 + 0.36 * len(names), 2.2, 14)))
-    axes = figure.add_subplot()
-    colours = [RED if p <= level else BLUE for p in p_by_feature.values()]
-    axes.barh(range(len(names)), strengths, height=0.7, color=colours)
-    axes.axvline(-np.log10(level), color=GREY, linestyle=(0, (4, 4)), linewidth=1)
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.set_xlabel("−log₁₀ of the corrected p (dashed: alarm)")
-    axes.set_xlim(0, max(-np.log10(level) * 1.3, max(strengths) * 1.05))
-    _soften(axes, grid="x")
-    return _png(figure)
-
-
-def picture_grid(images: Sequence[NDArray[np.uint8]], titles: Sequence[str], *, num_columns: int = 8) -> bytes:
-    """Pictures x_HWC with a title each, in rows."""
-    num_rows = -(-len(images) // num_columns)
-    figure = _figure(1.15 * num_columns, 1.45 * num_rows)
-    cells = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
-    for axes in cells:
-        axes.axis("off")
-    for axes, image, title in zip(cells, images, titles, strict=False):
-        grey = image.shape[2] == 1
-        axes.imshow(image[:, :, 0] if grey else image, cmap="gray" if grey else None, vmin=0, vmax=255)
-        axes.set_title(title, fontsize=7, pad=3)
-    return _png(figure)
-
-
-def _figure(width: float, height: float) -> Figure:
-    """A figure of `width` × `height` inches with a canvas of its own."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _soften(axes: Axes, *, grid: str = "y") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#c3c9d1")
-    axes.tick_params(colors="#4b5563", length=3, labelsize=8.5)
-    axes.grid(axis=grid, color="#e5e8ec", linewidth=0.8)  # type: ignore[arg-type] # one of Matplotlib's three words
-    axes.set_axisbelow(True)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    # Without the version of Matplotlib in it, equal plots are equal bytes.
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
+def _evenly(num_points: int, most: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, num_points - 1, min(num_points, most)).astype(np.int64))

@@ -19,7 +19,7 @@ from loopline.core.records import DatasetRef, Evaluation, HardExample, utc_now
 from loopline.core.store import digest_bytes, read_record, replace_folder, write_bytes, write_record, write_text
 from loopline.evaluation.page import evaluation_page
 from loopline.metrics import calibration_bins, check_predictions, class_table, classification_metrics, confusion_matrix
-from loopline.plots import calibration_plot, confusion_plot
+from loopline.plots import confusion_png, reliability_png
 
 RECORD_FILE = "evaluation.json"
 PREDICTIONS_FILE = "predictions.npz"
@@ -81,7 +81,7 @@ def evaluate_predictions(
         predictions_digest=digest_bytes(predictions),
         created_at=utc_now(),
     )
-    confusion, calibration = confusion_plot(counts_KK, subject.label_names), calibration_plot(evaluation.calibration)
+    confusion, calibration = confusion_png(counts_KK, subject.label_names), reliability_png(evaluation.calibration)
     with replace_folder(output) as folder:
         write_bytes(folder / PREDICTIONS_FILE, predictions)
         write_bytes(folder / "confusion.png", confusion)

@@ -12,11 +12,10 @@ from loopline.core.records import DriftReport, DriftTest
 from loopline.core.store import replace_folder, write_record, write_text
 from loopline.monitoring.drift import DriftSample, principal_components
 from loopline.page import Block, Figure, Figures, KeyFigure, KeyFigures, Section, Table, Verdict, render_page
-from loopline.plots import evidence_plot, scatter_plot, shares_plot
+from loopline.plots import drift_tests_png, embedding_png, label_shares_png
 
 RECORD_FILE = "drift.json"
 PAGE_FILE = "drift.html"
-_MAX_POINTS = 2000
 _COLUMNS = ("feature", "method", "statistic", "p", "corrected p", "effect", "least effect", "verdict")
 
 
@@ -68,12 +67,12 @@ def drift_sentence(report: DriftReport) -> str:
 def _figures(
     report: DriftReport, reference: DriftSample, current: DriftSample, label_names: Sequence[str]
 ) -> list[Figure]:
-    evidence = evidence_plot({test.feature: test.corrected_p for test in report.tests}, level=report.false_alarm_rate)
+    evidence = drift_tests_png(report.tests, report.false_alarm_rate)
     num_labels = len(label_names)
-    shares = {
-        name: list(np.bincount(sample.probability_NK.argmax(axis=1), minlength=num_labels) / len(sample))
-        for name, sample in (("reference", reference), ("current", current))
-    }
+    reference_K, current_K = (
+        np.bincount(sample.probability_NK.argmax(axis=1), minlength=num_labels) / len(sample)
+        for sample in (reference, current)
+    )
     figures = [
         Figure(
             evidence,
@@ -81,17 +80,16 @@ def _figures(
             caption="Evidence of each test against 'nothing changed'.",
         ),
         Figure(
-            shares_plot(shares, label_names, x_label="share of predictions, %"),
+            label_shares_png(reference_K, current_K, label_names),
             alt="Bars: share of each predicted label in reference and current.",
             caption="Predicted labels.",
         ),
     ]
     components_RP, components_CP = principal_components(reference.embedding_ND, current.embedding_ND)
     if components_RP.shape[1] > 1:
-        points = {"reference": components_RP[:_MAX_POINTS, :2], "current": components_CP[:_MAX_POINTS, :2]}
         figures.append(
             Figure(
-                scatter_plot(points, x_label="PC 1 (spreads of the reference)", y_label="PC 2"),
+                embedding_png(components_RP[:, :2], components_CP[:, :2]),
                 alt="Scatter plot of the embeddings on the reference's first two principal components.",
                 caption="Embeddings of reference and current inputs.",
             )
