@@ -1,0 +1,5 @@
+"""The whole loop on Fashion-MNIST, as `make demo` runs it: real data, a real server, real requests, one page."""
+
+from loopline.demo.walk import DemoReport, StageRow, demo
+
+__all__ = ["DemoReport", "StageRow", "demo"]

@@ -1,0 +1,175 @@
+"""The demo's page: one look at everything that the loop left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from loopline.core.records import DatasetManifest, DriftReport, Evaluation, ModelBundle, Run
+from loopline.demo.pictures import picture_sheet
+from loopline.page import Figure, Figures, KeyFigure, KeyFigures, Section, Table, Text, Verdict, render_page
+from loopline.plots import class_counts_png, confusion_png, drift_tests_png, learning_curves_png, reliability_png
+
+if TYPE_CHECKING:
+    from loopline.demo.walk import StageRow
+
+# Curves by name: steps and values.
+Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class ServedPicture:
+    """A test picture before and after the corruption, its label, and what the server said to either."""
+
+    clean: bytes
+    corrupted: bytes
+    label: str
+    answer_clean: str
+    answer_corrupted: str
+
+
+@dataclass(frozen=True)
+class ServingEvidence:
+    """What serving and monitoring left."""
+
+    pictures: Sequence[ServedPicture]
+    num_answers: int
+    largest_difference: float
+    clean: DriftReport
+    corrupted: DriftReport
+
+
+@dataclass(frozen=True)
+class LoopEvidence:
+    """The records of the other stages, and the run's curves."""
+
+    manifest: DatasetManifest
+    run: Run
+    curves: Curves
+    evaluation: Evaluation
+    bundle: ModelBundle
+
+
+def demo_page(made: LoopEvidence, served: ServingEvidence, rows: Sequence[StageRow]) -> str:
+    """The page as one HTML text."""
+    accuracy = made.evaluation.metrics["accuracy"]
+    head = KeyFigures(
+        (
+            KeyFigure(
+                "test accuracy", f"{accuracy.value:.2%}", f"95% interval {accuracy.low:.2%} to {accuracy.high:.2%}"
+            ),
+            KeyFigure("the whole loop", f"{sum(row.duration_s for row in rows):.0f} s", f"{len(rows)} stages"),
+            KeyFigure(
+                "answers over HTTP", f"{served.num_answers:,}", f"as in process within {served.largest_difference:.1g}"
+            ),
+            KeyFigure(
+                "bundle against checkpoint",
+                f"{made.bundle.parity.max_abs_error:.1g}",
+                f"largest difference on {made.bundle.parity.num_inputs} inputs",
+            ),
+        )
+    )
+    sections = [
+        Section("", (head,)),
+        _stages_section(rows),
+        _data_section(made.manifest),
+        Section(
+            "Training",
+            (
+                Text(
+                    f"Run {made.run.run_id}: {made.run.num_steps:,} steps, seed {made.run.seed}, {made.run.environment.device}."
+                ),
+                Figures(
+                    (Figure(learning_curves_png(made.curves), alt="Learning curves: loss and accuracy over steps."),)
+                ),
+            ),
+        ),
+        _evaluation_section(made.evaluation),
+        _serving_section(served),
+        _drift_section(served),
+    ]
+    facts = (
+        ("run", made.run.run_id),
+        ("dataset", f"{made.manifest.name}@{made.manifest.version}"),
+        ("source", made.manifest.source),
+        ("bundle", made.bundle.digest),
+        ("code", f"{made.run.code.commit or 'no commit'}{' with changes' if made.run.code.dirty else ''}"),
+        ("Python", f"{made.run.environment.python}, {made.run.environment.platform}"),
+    )
+    lead = (
+        "From real data to a served, monitored model: what every stage of the loop did, and the evidence that it left."
+    )
+    return render_page("Loopline on Fashion-MNIST", sections, lead=lead, facts=facts)
+
+
+def _stages_section(rows: Sequence[StageRow]) -> Section:
+    cells = tuple((row.stage, row.result, f"{row.duration_s:.1f}") for row in rows)
+    return Section("Stages", (Table("What each stage did", ("stage", "result", "seconds"), cells),))
+
+
+def _data_section(manifest: DatasetManifest) -> Section:
+    counts = {name: list(split.class_counts) for name, split in manifest.splits.items()}
+    words = ", ".join(f"{split.num_examples:,} {name}" for name, split in manifest.splits.items())
+    figure = Figure(class_counts_png(counts, manifest.label_names), alt=f"Examples per class and split: {words}.")
+    return Section("Data", (Text(f"{words} examples. Licence: {manifest.licence}."), Figures((figure,))))
+
+
+def _evaluation_section(evaluation: Evaluation) -> Section:
+    confusion = Figure(
+        confusion_png(np.array(evaluation.confusion), evaluation.label_names),
+        alt="Confusion matrix on the test split: true labels in rows, predicted ones in columns.",
+        caption="Row: true label. Column: predicted label.",
+    )
+    reliability = Figure(
+        reliability_png(evaluation.calibration),
+        alt="Reliability diagram: accuracy against confidence.",
+        caption="Below the diagonal the model is too sure, above it too modest.",
+    )
+    rows = tuple(
+        (row.label, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}") for row in evaluation.per_class
+    )
+    table = Table("Each class on the test split", ("class", "precision", "recall", "F1"), rows)
+    return Section("Evaluation", (Figures((confusion, reliability)), table))
+
+
+def _serving_section(served: ServingEvidence) -> Section:
+    shown = served.pictures
+    sheet = picture_sheet(
+        [[picture.clean for picture in shown], [picture.corrupted for picture in shown]],
+        [[picture.answer_clean for picture in shown], [picture.answer_corrupted for picture in shown]],
+        wrong=[
+            [picture.answer_clean != picture.label for picture in shown],
+            [picture.answer_corrupted != picture.label for picture in shown],
+        ],
+    )
+    words = "; ".join(f"{picture.label}: {picture.answer_clean} / {picture.answer_corrupted}" for picture in shown)
+    figure = Figure(
+        sheet,
+        alt=f"Pictures, clean above and corrupted below, with the server's answers. Label: clean / corrupted. {words}.",
+        caption="Above: as they are. Below: as a failing camera would take them. Red: the answer is wrong.",
+    )
+    return Section("Serving", (Figures((figure,)),))
+
+
+def _drift_section(served: ServingEvidence) -> Section:
+    figures = tuple(
+        Figure(
+            drift_tests_png(report.tests, report.false_alarm_rate),
+            alt=f"Corrected p of each test on the {name} window; {sum(test.drifted for test in report.tests)} fired.",
+            caption=f"The {name} window: {report.num_current} predictions, {_fired(report)}.",
+        )
+        for name, report in (("clean", served.clean), ("corrupted", served.corrupted))
+    )
+    verdict = Verdict(
+        "good" if served.corrupted.drifted and not served.clean.drifted else "bad",
+        f"On the clean window {_fired(served.clean)}, on the corrupted one {_fired(served.corrupted)}; "
+        f"the stated false-alarm rate is {served.clean.false_alarm_rate:.1%} per report.",
+    )
+    return Section("Drift", (verdict, Figures(figures)))
+
+
+def _fired(report: DriftReport) -> str:
+    return f"{sum(test.drifted for test in report.tests)} of {len(report.tests)} tests fired"
