@@ -76,17 +76,7 @@ def demo_page(made: LoopEvidence, served: ServingEvidence, rows: Sequence[StageR
         Section("", (head,)),
         _stages_section(rows),
         _data_section(made.manifest),
-        Section(
-            "Training",
-            (
-                Text(
-                    f"Run {made.run.run_id}: {made.run.num_steps:,} steps, seed {made.run.seed}, {made.run.environment.device}."
-                ),
-                Figures(
-                    (Figure(learning_curves_png(made.curves), alt="Learning curves: loss and accuracy over steps."),)
-                ),
-            ),
-        ),
+        _training_section(made.run, made.curves),
         _evaluation_section(made.evaluation),
         _serving_section(served),
         _drift_section(served),
@@ -99,9 +89,7 @@ def demo_page(made: LoopEvidence, served: ServingEvidence, rows: Sequence[StageR
         ("code", f"{made.run.code.commit or 'no commit'}{' with changes' if made.run.code.dirty else ''}"),
         ("Python", f"{made.run.environment.python}, {made.run.environment.platform}"),
     )
-    lead = (
-        "From real data to a served, monitored model: what every stage of the loop did, and the evidence that it left."
-    )
+    lead = "From real data to a served, monitored model: what every stage did, and the evidence that it left."
     return render_page("Loopline on Fashion-MNIST", sections, lead=lead, facts=facts)
 
 
@@ -115,6 +103,12 @@ def _data_section(manifest: DatasetManifest) -> Section:
     words = ", ".join(f"{split.num_examples:,} {name}" for name, split in manifest.splits.items())
     figure = Figure(class_counts_png(counts, manifest.label_names), alt=f"Examples per class and split: {words}.")
     return Section("Data", (Text(f"{words} examples. Licence: {manifest.licence}."), Figures((figure,))))
+
+
+def _training_section(run: Run, curves: Curves) -> Section:
+    words = f"Run {run.run_id}: {run.num_steps:,} steps, seed {run.seed}, {run.environment.device}."
+    figure = Figure(learning_curves_png(curves), alt="Learning curves: loss and accuracy over steps.")
+    return Section("Training", (Text(words), Figures((figure,))))
 
 
 def _evaluation_section(evaluation: Evaluation) -> Section:

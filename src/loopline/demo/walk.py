@@ -237,9 +237,10 @@ def read_curves(run_folder: Path) -> Curves:
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for line in (run_folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        for name, value in row["metrics"].items():
+        step = row.pop("step")
+        for name, value in row.items():
             steps, values = curves.setdefault(name, ([], []))
-            steps.append(row["step"])
+            steps.append(step)
             values.append(value)
     return curves
 
