@@ -125,9 +125,7 @@ def test_what_others_registered_is_left_out(workspace: Workspace, bundles: list[
     assert [version.reference for version in list_versions(workspace)] == ["digits@1"]
 
 
-def test_a_moved_workspace_still_finds_its_bundles(
-    workspace: Workspace, bundles: list[Path], tmp_path: Path
-) -> None:
+def test_a_moved_workspace_still_finds_its_bundles(workspace: Workspace, bundles: list[Path], tmp_path: Path) -> None:
     """MLflow keeps absolute paths; where the folder is gone, the same place in this workspace is looked at."""
     version = register(bundles[0], name="digits", workspace=workspace)
     moved = Workspace(tmp_path / "moved")
@@ -205,7 +203,7 @@ def test_another_file_is_no_registry(workspace: Workspace) -> None:
     """Missing tables name the version that was expected; what is no database says so."""
     with closing(sqlite3.connect(workspace.tracking_db)) as connection:
         connection.execute("DROP TABLE registered_model_aliases")
-    with pytest.raises(IntegrityError, match="no such table: registered_model_aliases.*tables of MLflow 3") as caught:
+    with pytest.raises(IntegrityError, match=r"no such table: registered_model_aliases.*tables of MLflow 3") as caught:
         list_versions(workspace)
     assert caught.value.next_command == f"mlflow db upgrade sqlite:///{workspace.tracking_db}"
     os.truncate(workspace.tracking_db, 0)

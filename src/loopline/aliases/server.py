@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import http.client
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from loopline.aliases.row import VersionRow
 from loopline.core.errors import InputError, IntegrityError, StateError
@@ -26,29 +24,64 @@ _PAGE_ROWS = 200
 _MOST_JSON_BYTES = 64 << 20
 
 
+class _Tag(BaseModel):
+    key: str
+    value: str
+
+
+class _Alias(BaseModel):
+    alias: str
+    version: int
+
+
+class _Model(BaseModel):
+    name: str
+    aliases: list[_Alias] = []
+    tags: list[_Tag] = []
+
+
+class _Version(BaseModel):
+    name: str
+    version: int
+    creation_timestamp: int
+    source: str
+    tags: list[_Tag] = []
+
+
+class _Page(BaseModel):
+    """What we need of MLflow's answer; a later MLflow may say more, so unknown keys are no error here."""
+
+    registered_models: list[_Model] = []
+    model_versions: list[_Version] = []
+    next_page_token: str = ""
+
+
 def read_rows(url: str, name: str | None) -> list[VersionRow]:
     """The versions of all models of a server, or of one, by name and number."""
-    aliases: dict[tuple[str, str], list[str]] = {}
-    for model in _search(url, "registered_models", name):
-        for item in model.get("aliases", []):
-            aliases.setdefault((model["name"], item["version"]), []).append(item["alias"])
+    aliases: dict[tuple[str, int], list[str]] = {}
+    for page in _pages(url, "registered-models/search", name):
+        for model in page.registered_models:
+            for item in model.aliases:
+                aliases.setdefault((model.name, item.version), []).append(item.alias)
     rows = [
         VersionRow(
-            version["name"],
-            int(version["version"]),
-            int(version["creation_timestamp"]),
-            version["source"],
-            tuple(aliases.get((version["name"], version["version"]), [])),
-            _tags(version),
+            version.name,
+            version.version,
+            version.creation_timestamp,
+            version.source,
+            tuple(aliases.get((version.name, version.version), [])),
+            {tag.key: tag.value for tag in version.tags},
         )
-        for version in _search(url, "model_versions", name)
+        for page in _pages(url, "model-versions/search", name)
+        for version in page.model_versions
     ]
     return sorted(rows, key=lambda row: (row.name, row.number))
 
 
 def read_tags(url: str, name: str) -> dict[str, str]:
     """The tags of a registered model; none where it does not exist."""
-    return {key: value for model in _search(url, "registered_models", name) for key, value in _tags(model).items()}
+    models = [model for page in _pages(url, "registered-models/search", name) for model in page.registered_models]
+    return {tag.key: tag.value for model in models for tag in model.tags}
 
 
 def download_bundle(url: str, source: str, folder: Path) -> None:
@@ -77,26 +110,20 @@ def download_bundle(url: str, source: str, folder: Path) -> None:
             write_bytes(temporary / path, data)
 
 
-def _search(url: str, kind: str, name: str | None) -> Iterator[dict[str, Any]]:
-    """All `registered_models` or `model_versions`, or those of one name, page by page."""
+def _pages(url: str, method: str, name: str | None) -> Iterator[_Page]:
+    """What a search finds, or what it finds of one name, page by page."""
     query = {"max_results": str(_PAGE_ROWS)} | ({} if name is None else {"filter": f"name='{name}'"})
-    method = f"{url.rstrip('/')}/api/2.0/mlflow/{kind.replace('_', '-')}/search"
     while True:
-        raw = _get(f"{method}?{urlencode(query)}", most_bytes=_MOST_JSON_BYTES)
+        raw = _get(f"{url.rstrip('/')}/api/2.0/mlflow/{method}?{urlencode(query)}", most_bytes=_MOST_JSON_BYTES)
         try:
-            answer = json.loads(raw)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise IntegrityError(f"'{url}' did not answer as a registry of MLflow 3 does: no JSON object.")
-        yield from answer.get(kind, [])
-        if not answer.get("next_page_token"):
+            page = _Page.model_validate_json(raw)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise IntegrityError(f"'{url}' did not answer as a registry of MLflow 3 does: {reason}.") from error
+        yield page
+        if not page.next_page_token:
             return
-        query["page_token"] = answer["next_page_token"]
-
-
-def _tags(item: dict[str, Any]) -> dict[str, str]:
-    return {tag["key"]: tag["value"] for tag in item.get("tags", [])}
+        query["page_token"] = page.next_page_token
 
 
 def _get(address: str, *, most_bytes: int) -> bytes:

@@ -121,5 +121,5 @@ def _upload(client: MlflowClient, model: Path, run_id: str | None, bundle: Model
     place = f"model-{bundle.digest[:12]}"
     client.log_artifacts(run_id, str(model), place)
     if made:
-        client.set_terminated(run_id)
+        client.update_run(run_id, status="FINISHED")
     return run_id, f"{client.get_run(run_id).info.artifact_uri}/{place}"
