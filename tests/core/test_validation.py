@@ -66,7 +66,7 @@ def test_nothing_is_guessed_where_nothing_is_alike() -> None:
 def test_the_place_of_the_whole_is_told() -> None:
     """`where` says in which part of a larger configuration the value stands; every problem is told at once."""
     message = problem({"wheel": {}, "num_wheels": "four"}, where="cart")
-    assert message.startswith("key 'cart.wheel.radius_mm' is missing; cart.num_wheels: 'four' given; input should be")
+    assert message.startswith("key 'cart.wheel.radius_mm' is missing. cart.num_wheels: 'four' given; input should be")
 
 
 def test_an_error_of_ours_keeps_its_sentence() -> None:
