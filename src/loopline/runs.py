@@ -147,15 +147,15 @@ def run_folder(run: Run | str, workspace: Workspace) -> Path:
 
 
 def list_runs(workspace: Workspace) -> list[Run]:
-    """All runs, oldest first; one whose process is gone without a word is given as interrupted."""
-    return [_read(folder) for folder in _folders(workspace)]
+    """All runs, newest first; one whose process is gone without a word is given as interrupted."""
+    return sorted(map(_read, _folders(workspace)), key=lambda run: run.started_at, reverse=True)
 
 
 def find_run(reference: str, workspace: Workspace) -> Run:
     """The run of an id, of a prefix or part that only one id has, or `latest`; raises `UnknownName` or `InputError`."""
     folders = {folder.name: folder for folder in _folders(workspace)}
     if reference == LATEST and folders:
-        return _read(folders[max(folders)])
+        return list_runs(workspace)[0]
     matches = [reference] if reference in folders else [name for name in folders if reference and reference in name]
     if len(matches) > 1:
         raise InputError(
@@ -169,7 +169,7 @@ def find_run(reference: str, workspace: Workspace) -> Run:
 
 def _folders(workspace: Workspace) -> list[Path]:
     # A process killed between making the folder and writing its first record leaves one without run.json.
-    return sorted(file.parent for file in workspace.runs.glob(f"*/{RUN_FILE}"))
+    return [file.parent for file in workspace.runs.glob(f"*/{RUN_FILE}")]
 
 
 def _read(folder: Path) -> Run:
