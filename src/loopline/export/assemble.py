@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopline.bundle import UNSEALED, list_files, pack_arrays, pack_reference, write_bundle
-from loopline.core.errors import InputError
 from loopline.core.records import (
     DatasetRef,
     ModelBundle,
@@ -71,11 +70,9 @@ class BundleParts:
 def assemble_bundle(bundles: Path, parts: BundleParts, facts: BundleFacts, *, parity: Parity) -> Path:
     """Runs the graph on the reference and drift examples, and writes the bundle to a new folder in `bundles`.
 
-    Returns the folder; the same parts give the same folder. Raises `InputError` where there is no reference example,
-    and `IntegrityError` where the runtime cannot load the graph.
+    Returns the folder; the same parts give the same folder. Raises `IntegrityError` where the runtime cannot load the
+    graph.
     """
-    if not len(parts.reference_raws) or not len(parts.drift_images):
-        raise InputError("no held-out example was given; expected at least one reference and one drift example.")
     engine = OnnxEngine(parts.graph)
     pipeline = build_pipeline(parts.preprocess)
     reference_NHWC = np.stack([pipeline.decode(raw) for raw in parts.reference_raws])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from loopline.core.errors import GateRefused
+from loopline.core.errors import GateRefused, InputError
 from loopline.core.records import Parity, TransformStep
 from loopline.export.assemble import BundleFacts, BundleParts, assemble_bundle, graph_outputs
 from loopline.export.graph import export_graph
@@ -47,9 +47,12 @@ def export_bundle(
 
     `held_out_raws` are raw files that training did not see, as `held_out_indices` draws them: the first `NUM_REFERENCE`
     become reference inputs, the first `NUM_PARITY` prove the graph against the network, all of them become the drift
-    reference. Raises `GateRefused` where the graph's outputs differ from the network's by more than the tolerance.
+    reference. Raises `GateRefused` where the graph's outputs differ from the network's by more than the tolerance, and
+    `InputError` where there is no such file or the network cannot take what the preprocess gives.
     """
-    pipeline = build_pipeline(tuple(preprocess))
+    if not held_out_raws:
+        raise InputError("no held-out example was given; expected at least one, better 64 or more.")
+    pipeline = build_pipeline(preprocess)
     decoded_NHWC = np.stack([pipeline.decode(raw) for raw in held_out_raws[:NUM_DRIFT]])
     height, width, num_channels = pipeline.shape
     graph = export_graph(network, shape=(num_channels, height, width))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx
 import torch
 from torch import nn
 
+from loopline.core.errors import InputError
 from loopline.networks.inference import OUTPUT_NAMES
 
 INPUT_NAME = "image"
@@ -16,14 +20,14 @@ INPUT_NAME = "image"
 def export_graph(network: nn.Module, *, shape: tuple[int, int, int]) -> bytes:
     """The graph of a network that takes (N, *shape) float32, as the bytes of a checked ONNX model.
 
-    Nodes lose the exporter's notes: they hold paths of this machine, and would make equal graphs differ.
+    The network is left in evaluation mode on the CPU. Nodes lose the exporter's notes: they hold paths of this machine,
+    and would make equal graphs differ. Raises `InputError` where the network cannot take `shape`.
     """
     network = network.eval().cpu()
     example = torch.zeros(2, *shape)
+    _check_takes(network, example)
     batch = torch.export.Dim("batch", min=1)
-    with warnings.catch_warnings():
-        # torch 2.13 warns of its own use of a class that it deprecates.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    with _quiet():
         program = torch.onnx.export(
             network,
             (example,),
@@ -44,3 +48,29 @@ def export_graph(network: nn.Module, *, shape: tuple[int, int, int]) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     graph: bytes = model.SerializeToString(deterministic=True)
     return graph
+
+
+def _check_takes(network: nn.Module, example: torch.Tensor) -> None:
+    """The exporter would wrap the same error into a page about itself."""
+    try:
+        with torch.inference_mode():
+            network(example)
+    except RuntimeError as error:
+        shape = " × ".join(map(str, example.shape[1:]))
+        raise InputError(f"the network cannot take {shape} images, which the preprocess gives: {error}.") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the exporter from telling users what is no concern of theirs."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    # It logs a line for each operator of torchvision where that is not installed.
+    registration.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # torch 2.13 warns of its own use of a class that it deprecates.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            yield
+    finally:
+        registration.setLevel(level)
