@@ -87,7 +87,7 @@ def confusion_png(confusion_KK: NDArray[Any], label_names: Sequence[str]) -> byt
     confusion_KK = np.asarray(confusion_KK, dtype=np.float64)
     num_classes = len(label_names)
     share_KK = confusion_KK / np.maximum(confusion_KK.sum(axis=1, keepdims=True), 1)
-    cell_in = 0.56 if num_classes <= 12 else max(6.4 / num_classes, 0.115)
+    cell_in = 0.45 if num_classes <= 20 else max(8 / num_classes, 0.115)
     side_in = max(cell_in * num_classes, 2.6)
     label_in = 0.075 * max(len(name) for name in label_names) + 0.5
     font_size = float(np.clip(cell_in * 72 * 0.62, 5.5, 8.5))
@@ -108,7 +108,7 @@ def confusion_png(confusion_KK: NDArray[Any], label_names: Sequence[str]) -> byt
         axes.grid(which="minor", color="white", linewidth=1.5 if num_classes <= 20 else 0.4)
         axes.tick_params(which="minor", length=0)
         if num_classes <= 20:
-            _write_cells(axes, confusion_KK, share_KK, font_size=min(cell_in * 72 * 0.2, 8.5))
+            _write_cells(axes, confusion_KK, share_KK, font_size=7)
         bar = canvas.figure.colorbar(image, ax=axes, fraction=0.03, pad=0.015, aspect=32, ticks=[0, 0.02, 0.1, 0.3, 1])
         bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         bar.outline.set_visible(False)
@@ -124,7 +124,7 @@ def reliability_png(bins: Sequence[CalibrationBin]) -> bytes:
     width = np.array([item.high - item.low for item in filled])
     accuracy = np.array([item.accuracy for item in filled])
     confidence = np.array([item.confidence for item in filled])
-    with _canvas(5.2, 5.4) as canvas:
+    with _canvas(4.2, 4.9) as canvas:
         upper, lower = canvas.figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         bar = {"align": "edge", "edgecolor": "white", "linewidth": 1.2}
         upper.bar(left, accuracy, width=width, color=BLUE, alpha=0.85, label="accuracy", **bar)
@@ -269,8 +269,7 @@ def _write_cells(axes: Axes, confusion_KK: NDArray[Any], share_KK: NDArray[Any],
     for row, column in np.argwhere(confusion_KK > 0):
         share = share_KK[row, column]
         count = f"{confusion_KK[row, column]:.0f}"
-        # Two lines fit while the cell is large enough for them to be read.
-        text = f"{count}\n{100 * share:.0f}%" if font_size >= 6 and share >= 0.005 else count
+        text = f"{count}\n{100 * share:.0f}%" if share > 0.005 else count
         colour = "white" if share > 0.3 else INK
         axes.text(column, row, text, ha="center", va="center", fontsize=font_size, color=colour, linespacing=1.15)
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_NUMBER = re.compile(r"[+\-−<>≤≥]?\s?[\d.,]+\s?(%|s|ms|[kMG]i?B|B)?(e[+-]?\d+)?|–")
+_NUMBER_PART = r"[+\-−<>≤≥]?\s?[\d.,]+\s?(%|s|ms|[kMG]i?B|B)?(e[+-]?\d+)?"
+# A number with its unit, a range of two, or a dash for none.
+_NUMBER = re.compile(rf"{_NUMBER_PART}( – {_NUMBER_PART})?|–")
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class KeyFigures:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its caption; cells are text, columns that hold only numbers are set to the right."""
+    """A table with its caption; the first cell names its row, other columns that hold only numbers are set right."""
 
     caption: str
     columns: tuple[str, ...]
@@ -86,7 +88,10 @@ class Table:
     def numeric(self) -> tuple[bool, ...]:
         """Per column, whether every cell is a number."""
         cells = zip(*self.rows, strict=True) if self.rows else ((),) * len(self.columns)
-        return tuple(bool(column) and all(_NUMBER.fullmatch(cell) for cell in column) for column in cells)
+        return tuple(
+            index > 0 and bool(column) and all(_NUMBER.fullmatch(cell) for cell in column)
+            for index, column in enumerate(cells)
+        )
 
 
 @dataclass(frozen=True)
