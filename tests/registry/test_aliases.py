@@ -26,7 +26,7 @@ def mlflows_answer(workspace: Workspace) -> list[tuple[str, int, str, tuple[str,
     with registry_client(workspace) as client:
         found = [client.get_model_version(row.name, row.version) for row in client.search_model_versions()]
     return sorted(
-        (row.name, int(row.version), row.source, tuple(sorted(row.aliases)), row.tags["loopline.bundle_digest"])
+        (row.name, int(row.version), str(row.source), tuple(sorted(row.aliases)), row.tags["loopline.bundle_digest"])
         for row in found
     )
 

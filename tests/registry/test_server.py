@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from loopline.aliases import bundle_folder, list_versions, resolve_version, server
+from loopline.aliases import bundle_folder, list_versions, resolve_version, server, shown_uri
 from loopline.bundle import read_bundle
 from loopline.core.errors import InputError, IntegrityError, StateError
 from loopline.core.records import ModelVersion
@@ -124,7 +124,7 @@ def test_the_version_belongs_to_the_tracked_run_if_the_server_knows_it(remote: W
     register(bundles[1], name="tracked", workspace=remote, tracker_run_id="0123456789abcdef0123456789abcdef")
     with registry_client(remote) as client:
         assert client.get_model_version("tracked", "1").run_id == run_id
-        made = client.get_run(client.get_model_version("tracked", "2").run_id)
+        made = client.get_run(client.get_model_version("tracked", "2").run_id or "")
         assert (made.info.status, made.info.run_name) == ("FINISHED", "tiny made-for-tests")
 
 
@@ -186,6 +186,26 @@ def test_credentials_are_sent_as_mlflow_sends_them(
     assert list_versions(workspace) == []
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
     assert list_versions(workspace) == []
+
+
+def test_credentials_in_the_address_are_used_and_never_shown(
+    stub: dict[str, Answer], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`http://ann:pass@host` is understood, as MLflow does; no message repeats it."""
+    stub["answer"] = lambda request: (
+        (HTTPStatus.OK, b"{}")
+        if request.headers["Authorization"] == "Basic YW5uOnBhc3M="
+        else (HTTPStatus.FORBIDDEN, b"")
+    )
+    port = os.environ["MLFLOW_TRACKING_URI"].rpartition(":")[2]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:p%61ss@127.0.0.1:{port}")
+    assert list_versions(workspace) == []
+    assert shown_uri(workspace) == f"http://127.0.0.1:{port}"
+    for stranger, refusal in ((f"eve:s3cret@127.0.0.1:{port}", "403 Forbidden"), ("eve:s3cret@127.0.0.1:9", "refused")):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{stranger}")
+        with pytest.raises(StateError, match=refusal) as caught:
+            list_versions(workspace)
+        assert "s3cret" not in str(caught.value)
 
 
 def test_a_server_that_is_not_there_is_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

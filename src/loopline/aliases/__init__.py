@@ -12,6 +12,7 @@ from loopline.aliases.resolve import (
     model_tags,
     registry_uri,
     resolve_version,
+    shown_uri,
 )
 from loopline.aliases.row import BUNDLE_FOLDER, TAG_PREFIX
 
@@ -27,4 +28,5 @@ __all__ = [
     "parse_reference",
     "registry_uri",
     "resolve_version",
+    "shown_uri",
 ]

@@ -103,6 +103,11 @@ def registry_uri(workspace: Workspace) -> str:
     return given or workspace.tracking_uri
 
 
+def shown_uri(workspace: Workspace) -> str:
+    """The registry's URI as messages show it, without the name and password that it may hold."""
+    return server.without_credentials(registry_uri(workspace))
+
+
 def _backend(workspace: Workspace) -> tuple[Backend, str]:
     """The module that reads the registry, and what it reads."""
     uri = registry_uri(workspace)

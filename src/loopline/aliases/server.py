@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 from pydantic import BaseModel, ValidationError
@@ -119,17 +119,26 @@ def _pages(url: str, method: str, name: str | None) -> Iterator[_Page]:
             page = _Page.model_validate_json(raw)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
-            raise IntegrityError(f"'{url}' did not answer as a registry of MLflow 3 does: {reason}.") from error
+            raise IntegrityError(
+                f"'{without_credentials(url)}' did not answer as a registry of MLflow 3 does: {reason}."
+            ) from error
         yield page
         if not page.next_page_token:
             return
         query["page_token"] = page.next_page_token
 
 
-def _get(address: str, *, most_bytes: int) -> bytes:
+def without_credentials(url: str) -> str:
+    """An address without the name and password that may stand before its host, as messages show it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else url
+
+
+def _get(url: str, *, most_bytes: int) -> bytes:
     """Raises `StateError` where the server does not answer or refuses, `IntegrityError` where it sends too much."""
+    address = without_credentials(url)
     server = "{0.scheme}://{0.netloc}".format(urlsplit(address))
-    request = Request(address, headers=_credentials())  # noqa: S310 - http or https, `resolve` saw to that
+    request = Request(address, headers=_credentials(url))  # noqa: S310 - http or https, `resolve` saw to that
     try:
         with urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 - as above
             data: bytes = response.read(most_bytes + 1)
@@ -149,12 +158,14 @@ def _get(address: str, *, most_bytes: int) -> bytes:
     return data
 
 
-def _credentials() -> dict[str, str]:
-    """What MLflow's own client sends: a token, or a name with a password."""
-    token, user = os.environ.get("MLFLOW_TRACKING_TOKEN"), os.environ.get("MLFLOW_TRACKING_USERNAME")
-    if token:
+def _credentials(url: str) -> dict[str, str]:
+    """What MLflow's own client sends: a token, or a name with a password from its variables or from the address."""
+    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         return {"Authorization": f"Bearer {token}"}
+    parts = urlsplit(url)
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or unquote(parts.username or "")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or unquote(parts.password or "")
     if user:
-        pair = f"{user}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}".encode()
+        pair = f"{user}:{password}".encode()
         return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
     return {}

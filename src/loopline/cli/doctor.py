@@ -24,7 +24,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         print_json(checks)
     else:
         rows = [(_MARKS[check.status], check.name, check.found, check.next_command or "") for check in checks]
-        print_table(("", "check", "found", "what mends it"), rows)
+        print_table(("", "check", "found", "what mends or brings it"), rows)
     ctx.exit(1 if any(check.status == "problem" for check in checks) else 0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from loopline.aliases import registry_uri
+from loopline.aliases import registry_uri, shown_uri
 from loopline.core.errors import StateError
 from loopline.core.store import lock
 from loopline.core.workspace import Workspace
@@ -48,7 +48,7 @@ def registry_client(workspace: Workspace) -> Iterator[MlflowClient]:
         outdated = "out-of-date database schema" in error.message
         raise StateError(
             f"MLflow's registry refused: {error.message.strip().splitlines()[0]}",
-            next_command=f"mlflow db upgrade {uri}" if outdated else None,
+            next_command=f"mlflow db upgrade {shown_uri(workspace)}" if outdated else None,
         ) from error
 
 
