@@ -20,6 +20,7 @@ from loopline.core.errors import InvalidExample
 from loopline.core.progress import bar
 from loopline.core.records import InputKind
 from loopline.data.listing import Files, Listing, read_file
+from loopline.data.plain_jpeg import decode_plain_jpeg
 from loopline.snapshots.workers import map_chunks
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ def inspect_chunk(chunk: Chunk) -> Inspection:
 
 
 def _look_at_image(raw: bytes, inspection: Inspection, row: int) -> None:
-    x_HWC = _decoder()(raw)
+    decoder = _decoder()
+    x_HWC = decode_plain_jpeg(raw, max_pixels=decoder.max_pixels)
+    if x_HWC is None:
+        x_HWC = decoder(raw)
     inspection.shapes_N3[row] = x_HWC.shape
     x_PC = x_HWC.reshape(-1, 3)
     # The channels and a row of ones, multiplied by themselves: the sums of squares, of products, and of values.

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 
 from loopline.core.records import InputKind, SkippedFile
 
+# A buffer of this size comes from the heap; larger ones are mapped and cleared by the system, each time.
+_SMALL_READ_BYTES = 1 << 16
+_LARGE_READ_BYTES = 1 << 20
+
 
 class Inputs(Protocol):
     """The examples' bytes, read when they are needed: a source may be larger than memory."""
@@ -81,12 +85,14 @@ class Listing:
 
 
 def read_file(path: str) -> bytes:
-    """A whole file; three system calls, where `Path.read_bytes` makes seven: it matters for 60,000 small files."""
+    """A whole file; three system calls and no large buffer, which matters for 60,000 small files."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        pieces = [os.read(descriptor, 1 << 20)]
-        while len(pieces[-1]) == 1 << 20:
-            pieces.append(os.read(descriptor, 1 << 20))
+        pieces = [os.read(descriptor, _SMALL_READ_BYTES)]
+        # Less than asked for is the end of a regular file.
+        if len(pieces[0]) == _SMALL_READ_BYTES:
+            while piece := os.read(descriptor, _LARGE_READ_BYTES):
+                pieces.append(piece)
     finally:
         os.close(descriptor)
     return b"".join(pieces)
