@@ -1,0 +1,100 @@
+"""What the server says instead of an answer; every refusal has one shape, whatever refused."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from loopline.serving.schemas import ErrorBody, ErrorDetail
+
+# What a caller can do about a code of its own.
+LOOK_AT_DOCS = "GET /docs lists the routes and what they take"
+
+
+class Refusal(Exception):
+    """An HTTP error with a code for programs, a sentence for people, and what to do next."""
+
+    def __init__(
+        self, status: int, code: str, message: str, *, next_step: str | None = None, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.next_step = next_step
+        self.retry_after_s = retry_after_s
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers beyond the usual ones."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+
+    def body(self, request_id: str) -> ErrorBody:
+        """The body of the response."""
+        return ErrorBody(
+            error=ErrorDetail(code=self.code, message=self.message, next=self.next_step), request_id=request_id
+        )
+
+
+def queue_full(max_queue_size: int) -> Refusal:
+    """429: more is waiting than the server accepts."""
+    return Refusal(
+        429,
+        "queue_full",
+        f"{max_queue_size} pictures are waiting already, which is the limit.",
+        next_step="try again after the time in Retry-After",
+        retry_after_s=1,
+    )
+
+
+def timed_out(timeout_s: float) -> Refusal:
+    """504: the answer took too long."""
+    return Refusal(
+        504, "timed_out", f"no answer within {timeout_s:g} s.", next_step="try again, or raise --request-timeout-s"
+    )
+
+
+def not_ready(reason: str) -> Refusal:
+    """503: the model cannot be trusted at the moment."""
+    return Refusal(
+        503,
+        "not_ready",
+        f"the model does not predict at the moment: {reason}",
+        next_step="GET /readyz",
+        retry_after_s=1,
+    )
+
+
+def body_too_large(max_body_bytes: int) -> Refusal:
+    """413: more bytes than the server reads."""
+    return Refusal(
+        413,
+        "body_too_large",
+        f"the body is larger than {max_body_bytes:,} bytes, which is the limit.",
+        next_step="send a smaller picture, or fewer at once",
+    )
+
+
+def body_too_slow(timeout_s: float) -> Refusal:
+    """408: the body did not come in time."""
+    return Refusal(408, "body_too_slow", f"the body did not arrive within {timeout_s:g} s.", next_step="send it again")
+
+
+def wrong_type(given: str, expected: str) -> Refusal:
+    """415: a body of a kind that the route does not read."""
+    shown = f"'{given[:100]}'" if given else "none"
+    return Refusal(415, "wrong_content_type", f"content type {shown} given; expected {expected}.")
+
+
+def invalid(message: str, *, code: str = "invalid_request") -> Refusal:
+    """422: understood, and wrong."""
+    return Refusal(422, code, message, next_step=LOOK_AT_DOCS)
+
+
+def of_status(status: int, path: str, method: str) -> Refusal:
+    """What the framework itself refuses: an unknown path, a wrong method."""
+    if status == HTTPStatus.NOT_FOUND:
+        return Refusal(404, "not_found", f"there is nothing at '{path[:200]}'.", next_step=LOOK_AT_DOCS)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return Refusal(405, "method_not_allowed", f"'{path[:200]}' does not take {method}.", next_step=LOOK_AT_DOCS)
+    phrase = HTTPStatus(status).phrase
+    return Refusal(status, phrase.lower().replace(" ", "_"), f"{phrase.lower()}.", next_step=LOOK_AT_DOCS)
