@@ -30,6 +30,7 @@ from loopline.core.store import atomic_folder, digest_bytes, digest_json, write_
 from loopline.core.workspace import Workspace
 
 BUNDLE_FILE = "bundle.json"
+CARD_FILE = "card.md"
 SCHEMA_VERSION = 1
 # Stands in `digest` until the bundle is written.
 UNSEALED = "0" * 64

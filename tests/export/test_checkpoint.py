@@ -16,7 +16,7 @@ import loopline.export
 from loopline.bundle import read_bundle, read_drift_reference, read_reference
 from loopline.core.errors import GateRefused, InputError, InvalidExample
 from loopline.core.records import TransformStep
-from loopline.export import BundleFacts, export_bundle, held_out_indices
+from loopline.export import BundleFacts, export_bundle
 from loopline.export.checkpoint import measure_parity
 from loopline.networks import NETWORKS, Network
 from loopline.predictor import open_predictor
@@ -198,16 +198,6 @@ def test_steps_of_another_size_do_not_export(
     with pytest.raises(InputError, match="the network cannot take 3 × 16 × 16"):
         export_bundle(network, facts, preprocess=colour, held_out_raws=raws[:2], bundles=tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_held_out_examples_are_drawn_once() -> None:
-    """At most 2,000, no one twice, not in the order of the split, and always the same."""
-    drawn = held_out_indices(10_000)
-    assert len(drawn) == len(set(drawn)) == 2000
-    assert max(drawn) > 9_000
-    assert drawn != sorted(drawn)
-    assert drawn == held_out_indices(10_000)
-    assert sorted(held_out_indices(5)) == [0, 1, 2, 3, 4]
 
 
 def test_the_room_names_what_it_has() -> None:

@@ -40,15 +40,15 @@ def bundle() -> None:
 @click.pass_obj
 def show(workspace: Workspace, reference: str, as_json: bool) -> None:
     """Print the model card of a bundle (a folder, a digest's first digits, `latest` or NAME@ALIAS)."""
-    from loopline.bundle import find_bundle, read_bundle
+    from loopline.bundle import CARD_FILE, find_bundle, read_bundle, read_file
     from loopline.cli.output import print_json
-    from loopline.export.card import model_card
 
-    record = read_bundle(find_bundle(reference, workspace))
+    folder = find_bundle(reference, workspace)
+    record = read_bundle(folder)
     if as_json:
         print_json(record)
     else:
-        click.echo(model_card(record))
+        click.echo(read_file(folder, record, CARD_FILE).decode())
 
 
 @bundle.command()

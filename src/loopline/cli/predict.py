@@ -20,33 +20,56 @@ def predict(ctx: click.Context, model: str, files: tuple[Path, ...], top: int, a
 
     A file that is no picture is reported and the others are predicted; the exit code is then 1.
     """
-    import json
-
     from loopline.core.errors import InvalidExample
     from loopline.loop import load
-    from loopline.predictor import Predictor
 
     workspace: Workspace = ctx.obj
-    predictor: Predictor = load(model, workspace=workspace)
+    expanded = _expand(files)
+    predictor = load(model, workspace=workspace)
     num_failed = 0
-    for file in _expand(files):
+    for file in expanded:
         try:
-            answer = predictor.predict_raw([file.read_bytes()])[0]
+            (answer,) = predictor.predict_raw([file.read_bytes()])
         except (InvalidExample, OSError) as error:
             num_failed += 1
-            reason = error.message if isinstance(error, InvalidExample) else error.strerror
-            click.echo(json.dumps({"file": str(file), "error": reason}) if as_json else f"{file}: {reason}", err=True)
-            continue
-        best = answer.top(top, predictor.bundle.label_names)
-        if as_json:
-            click.echo(json.dumps({"file": str(file), "label": answer.label, "probabilities": dict(best)}))
+            _print_error(file, str(error.strerror if isinstance(error, OSError) else error), as_json=as_json)
         else:
-            click.echo(f"{file}: " + ", ".join(f"{label} {probability:.1%}" for label, probability in best))
+            _print_answer(file, answer.top(top, predictor.bundle.label_names), as_json=as_json)
     ctx.exit(1 if num_failed else 0)
 
 
+def _print_answer(file: Path, best: list[tuple[str, float]], *, as_json: bool) -> None:
+    if as_json:
+        _print_line({"file": str(file), "label": best[0][0], "probabilities": dict(best)})
+    else:
+        click.echo(f"{file}: " + ", ".join(f"{label} {probability:.1%}" for label, probability in best))
+
+
+def _print_error(file: Path, reason: str, *, as_json: bool) -> None:
+    if as_json:
+        _print_line({"file": str(file), "error": reason})
+    else:
+        click.echo(f"{file}: {reason}", err=True)
+
+
+def _print_line(value: dict[str, object]) -> None:
+    import json
+
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
 def _expand(files: tuple[Path, ...]) -> list[Path]:
+    """Every file meant: a folder's but for hidden ones, and what a pattern matches where no shell expanded it."""
+    from loopline.core.errors import InputError
+
     expanded: list[Path] = []
     for file in files:
-        expanded += sorted(path for path in file.iterdir() if path.is_file()) if file.is_dir() else [file]
+        if file.is_dir():
+            expanded += sorted(path for path in file.iterdir() if path.is_file() and not path.name.startswith("."))
+        elif "*" in file.name and not file.exists():
+            expanded += sorted(file.parent.glob(file.name))
+        else:
+            expanded.append(file)
+    if not expanded:
+        raise InputError(f"no file in {', '.join(map(str, files))}; expected pictures.")
     return expanded

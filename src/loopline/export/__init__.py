@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from loopline.export.assemble import BundleParts as BundleParts
     from loopline.export.assemble import assemble_bundle as assemble_bundle
     from loopline.export.checkpoint import export_bundle as export_bundle
-    from loopline.export.checkpoint import held_out_indices as held_out_indices
     from loopline.export.verify import verify_bundle as verify_bundle
 
 _EXPORTS = {
@@ -20,7 +19,6 @@ _EXPORTS = {
     "BundleParts": "loopline.export.assemble:BundleParts",
     "assemble_bundle": "loopline.export.assemble:assemble_bundle",
     "export_bundle": "loopline.export.checkpoint:export_bundle",
-    "held_out_indices": "loopline.export.checkpoint:held_out_indices",
     "verify_bundle": "loopline.export.verify:verify_bundle",
 }
 

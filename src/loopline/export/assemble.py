@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from loopline.bundle import UNSEALED, list_files, pack_arrays, pack_reference, write_bundle
+from loopline.bundle import CARD_FILE, UNSEALED, list_files, pack_arrays, pack_reference, write_bundle
 from loopline.core.records import (
     DatasetRef,
     ModelBundle,
@@ -31,7 +31,6 @@ from loopline.transforms import build_pipeline, build_postprocess
 GRAPH_FILE = "graph.onnx"
 REFERENCE_FILE = "reference.npz"
 DRIFT_FILE = "drift.npz"
-CARD_FILE = "card.md"
 # What two builds of an engine may differ by, see `predictor.agreement`: float32 sums in another order.
 REFERENCE_TOLERANCE = 1e-3
 MINIMUM_RUNTIME = "1.22.0"

@@ -56,4 +56,4 @@ def model_card(bundle: ModelBundle) -> str:
 
 
 def _params(params: dict[str, object]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in params.items())
+    return ", ".join(f"{key} {value}" for key, value in sorted(params.items()))

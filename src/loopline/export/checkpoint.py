@@ -26,15 +26,6 @@ PARITY_TOLERANCE = 1e-4
 POSTPROCESS = (TransformStep(name="softmax"),)
 
 
-def held_out_indices(num_examples: int) -> list[int]:
-    """Which examples of a held-out split to give to `export_bundle`: at most `NUM_DRIFT`, drawn without replacement.
-
-    Drawn, because a split may lie sorted by class; always the same, because a run has one bundle.
-    """
-    order = np.random.default_rng(0).permutation(num_examples)
-    return [int(index) for index in order[:NUM_DRIFT]]
-
-
 def export_bundle(
     network: nn.Module,
     facts: BundleFacts,
@@ -45,7 +36,8 @@ def export_bundle(
 ) -> Path:
     """Exports a network and writes the bundle's folder into `bundles`; returns the folder.
 
-    `held_out_raws` are raw files that training did not see, as `held_out_indices` draws them: the first `NUM_REFERENCE`
+    `held_out_raws` are raw files that training did not see, in no order that means anything (a snapshot's is that of
+    digests): the first `NUM_REFERENCE`
     become reference inputs, the first `NUM_PARITY` prove the graph against the network, all of them become the drift
     reference. Raises `GateRefused` where the graph's outputs differ from the network's by more than the tolerance, and
     `InputError` where there is no such file or the network cannot take what the preprocess gives.
