@@ -49,7 +49,7 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(model: str, workspace: Workspace, *, options: Sequence[str], log: Path) -> Iterator[RunningServer]:
+def running_server(model: str, workspace: Workspace, *, log: Path) -> Iterator[RunningServer]:
     """Runs `loopline serve MODEL` on a free port until the block ends, then stops it as a user would (SIGTERM).
 
     What the server says goes to the file `log`. Raises `StateError` where it does not get ready, or does not end well.
@@ -58,7 +58,7 @@ def running_server(model: str, workspace: Workspace, *, options: Sequence[str], 
     command = [sys.executable, "-m", "loopline", "--home", str(workspace.root), "serve", model, "--port", str(port)]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        process = subprocess.Popen([*command, *options], stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - our own command
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - our own command
         try:
             server = RunningServer("127.0.0.1", port)
             _wait_until_ready(server, process, log)

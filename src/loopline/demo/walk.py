@@ -140,10 +140,8 @@ def _serve_and_watch(stages: Stages, place: Workspace, *, num_requests: int) -> 
     clean = reader.raw_many(range(min(num_requests, reader.num_examples)))
     corrupted = [corrupt(raw, seed=index) for index, raw in enumerate(clean)]
     log = place.reports / "demo-server.log"
-    # All labels, so that whole answers can be compared.
-    options = ("--top-k", str(len(predictor.bundle.label_names)))
     started = time.perf_counter()
-    with running_server(f"{MODEL}@{ALIAS}", place, options=options, log=log) as server:
+    with running_server(f"{MODEL}@{ALIAS}", place, log=log) as server:
         with stages.stage("serve", log) as results:
             results.append(f"ready after {time.perf_counter() - started:.1f} s at {server.url}")
         asked = [
@@ -210,8 +208,7 @@ def compare_answers(answers: Sequence[dict[str, Any]], expected: Sequence[Answer
     """
     largest = 0.0
     for index, (answer, own) in enumerate(zip(answers, expected, strict=True)):
-        probabilities = {row["label"]: row["probability"] for row in answer["top"]}
-        given = np.array([probabilities[name] for name in label_names])
+        given = np.array([answer["probabilities"][name] for name in label_names])
         largest = max(largest, float(np.abs(given - own.probabilities).max()))
         if answer["label"] != own.label or largest > ANSWER_TOLERANCE:
             raise StateError(
