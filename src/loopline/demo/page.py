@@ -62,9 +62,7 @@ def demo_page(made: LoopEvidence, served: ServingEvidence, rows: Sequence[StageR
                 "test accuracy", f"{accuracy.value:.2%}", f"95% interval {accuracy.low:.2%} to {accuracy.high:.2%}"
             ),
             KeyFigure("the whole loop", f"{sum(row.duration_s for row in rows):.0f} s", f"{len(rows)} stages"),
-            KeyFigure(
-                "answers over HTTP", f"{served.num_answers:,}", f"as in process within {served.largest_difference:.1g}"
-            ),
+            KeyFigure("answers over HTTP", f"{served.num_answers:,}", same_words(served.largest_difference)),
             KeyFigure(
                 "bundle against checkpoint",
                 f"{made.bundle.parity.max_abs_error:.1g}",
@@ -99,15 +97,17 @@ def _stages_section(rows: Sequence[StageRow]) -> Section:
 
 
 def _data_section(manifest: DatasetManifest) -> Section:
-    counts = {name: list(split.class_counts) for name, split in manifest.splits.items()}
-    words = ", ".join(f"{split.num_examples:,} {name}" for name, split in manifest.splits.items())
+    splits = [(name, manifest.splits[name]) for name in ("train", "validation", "test")]
+    counts = {name: split.class_counts for name, split in splits}
+    words = ", ".join(f"{split.num_examples:,} {name}" for name, split in splits)
     figure = Figure(class_counts_png(counts, manifest.label_names), alt=f"Examples per class and split: {words}.")
     return Section("Data", (Text(f"{words} examples. Licence: {manifest.licence}."), Figures((figure,))))
 
 
 def _training_section(run: Run, curves: Curves) -> Section:
     words = f"Run {run.run_id}: {run.num_steps:,} steps, seed {run.seed}, {run.environment.device}."
-    figure = Figure(learning_curves_png(curves), alt="Learning curves: loss and accuracy over steps.")
+    shown = {name: curve for name, curve in curves.items() if name.endswith(("/loss", "/accuracy"))}
+    figure = Figure(learning_curves_png(shown), alt="Learning curves: loss and accuracy over steps.")
     return Section("Training", (Text(words), Figures((figure,))))
 
 
@@ -144,6 +144,7 @@ def _serving_section(served: ServingEvidence) -> Section:
         sheet,
         alt=f"Pictures, clean above and corrupted below, with the server's answers. Label: clean / corrupted. {words}.",
         caption="Above: as they are. Below: as a failing camera would take them. Red: the answer is wrong.",
+        pixel_ratio=1.4,
     )
     return Section("Serving", (Figures((figure,)),))
 
@@ -163,6 +164,11 @@ def _drift_section(served: ServingEvidence) -> Section:
         f"the stated false-alarm rate is {served.clean.false_alarm_rate:.1%} per report.",
     )
     return Section("Drift", (verdict, Figures(figures)))
+
+
+def same_words(difference: float) -> str:
+    """How alike two sets of answers are, in words."""
+    return "to the last bit as in process" if difference == 0 else f"as in process within {difference:.1g}"
 
 
 def _fired(report: DriftReport) -> str:

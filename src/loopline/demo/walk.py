@@ -21,7 +21,7 @@ from loopline.core.errors import StateError
 from loopline.core.records import DriftReport, Record, utc_now
 from loopline.core.store import write_text
 from loopline.core.workspace import Workspace
-from loopline.demo.page import Curves, LoopEvidence, ServedPicture, ServingEvidence, demo_page
+from loopline.demo.page import Curves, LoopEvidence, ServedPicture, ServingEvidence, demo_page, same_words
 from loopline.demo.server import RunningServer, post_pictures, running_server
 from loopline.subjects import open_dataset
 
@@ -189,7 +189,7 @@ def _ask(
         difference = compare_answers(answers, predictor.predict_raw(raws), predictor.bundle.label_names)
         _wait_for_log(place, since=since, num_rows=len(raws))
         until = utc_now()
-        results.append(f"{len(raws)} answers equal the in-process ones within {difference:.1g}")
+        results.append(f"{len(raws)} answers over HTTP, {same_words(difference)}")
         results.append(f"{rate:,.0f} per second")
     output = place.reports / f"drift-{name}"
     with stages.stage(f"drift {name}", output / "drift.html") as results:
