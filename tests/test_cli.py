@@ -259,8 +259,9 @@ def test_a_full_disk_loses_nothing(loopline: Loopline, probe: Probe, tiny_disk: 
     probe(lambda workspace: store.write_bytes(workspace.root / "model.onnx", bytes(1 << 20)))
     ended = loopline("--home", str(tiny_disk), "probe")
     assert ended.code == 1
-    assert ended.err.endswith(
-        "No space left on device.\n  next: free some space, or choose another folder: loopline --home FOLDER …\n"
+    assert ended.err == (
+        f"error: {path}: No space left on device.\n"
+        "  next: free some space, or choose another folder: loopline --home FOLDER …\n"
     )
     assert path.read_bytes() == b"old"
     assert list(tiny_disk.iterdir()) == [path]

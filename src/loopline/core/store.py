@@ -72,6 +72,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
         _flush(temporary)
         temporary.replace(path)
         _flush_folder(path.parent)
+    except OSError as error:
+        _name(error, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -93,6 +96,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 _flush(file)
         temporary.rename(path)
         _flush_folder(path.parent)
+    except OSError as error:
+        _name(error, path)
+        raise
     finally:
         if temporary.exists():
             shutil.rmtree(temporary)
@@ -178,6 +184,12 @@ def is_locked(path: Path) -> bool:
 def _temporary(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
+
+
+def _name(error: OSError, path: Path) -> None:
+    # A failed write (a full disk) names no file, but whoever reads the error asks which disk it was.
+    if error.filename is None:
+        error.filename = str(path)
 
 
 def _flush(path: Path) -> None:
