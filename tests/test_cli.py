@@ -239,19 +239,6 @@ def test_a_read_only_folder_is_a_sentence(loopline: Loopline, probe: Probe) -> N
     )
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = shutil.which("mount")
-    command = [mount or "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a small disk needs root on Linux")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
 def test_a_full_disk_loses_nothing(loopline: Loopline, probe: Probe, tiny_disk: Path) -> None:
     """Where the disk is full the old file stays as it was, no remains stay, and the sentence says what to do."""
     path = tiny_disk / "model.onnx"

@@ -5,6 +5,7 @@ N examples, H height, W width, C channels.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,10 @@ def _write(path: Path, split: SplitReader, pipeline: Pipeline, num_workers: int)
     with atomic_file(path) as temporary:
         shape = (num_examples, *pipeline.shape)
         np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape).flush()
+        # The file is one hole so far: without its room taken now, a full disk ends the writing process with a signal.
+        if hasattr(os, "posix_fallocate"):
+            with temporary.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
         starts = range(0, num_examples, _CHUNK)
         chunks = ((split, pipeline, temporary, start, min(start + _CHUNK, num_examples)) for start in starts)
         with bar(f"decoding {split.name}", total=num_examples) as advance:
