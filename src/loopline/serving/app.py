@@ -16,7 +16,7 @@ from loopline.core.errors import InvalidExample, UnknownName
 from loopline.prediction_log import PredictionLog
 from loopline.predictor.answer import PredictorLike
 from loopline.serving.frame import RequestFrame
-from loopline.serving.page import add_page
+from loopline.serving.page import page_routes
 from loopline.serving.reading import decoder_of, read_json, read_picture, read_pictures
 from loopline.serving.refusals import Refusal, invalid, not_ready, of_status
 from loopline.serving.schemas import (
@@ -66,7 +66,7 @@ def build_app(predictor: PredictorLike, settings: ServeSettings, *, model: str, 
     app.state.service = service
     app.include_router(_ROUTES)
     if settings.ui:
-        add_page(app)
+        app.include_router(page_routes())
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(InvalidExample, _refused)
     app.add_exception_handler(HTTPException, _refused)
