@@ -242,7 +242,10 @@ def test_a_room_that_cannot_be_written_is_a_problem(workspace: Workspace) -> Non
 
 
 def test_a_port_in_use_names_who_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And how to choose another; a free one says for whom."""
+    """And how to choose another; a free one says for whom. Without psutil it is just another process."""
+    import psutil
+
+    own_name = psutil.Process().name()
     with socket.socket() as taken, socket.socket() as free:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -253,15 +256,11 @@ def test_a_port_in_use_names_who_has_it(monkeypatch: pytest.MonkeyPatch) -> None
             machine, "PORTS", {port: "loopline serve MODEL --port 8001", other: "mlflow ui --port 5001"}
         )
         used, unused = machine.check_ports()
+        monkeypatch.setitem(sys.modules, "psutil", None)
+        assert machine.check_ports()[0].found == "in use by another process; for loopline serve MODEL"
     assert (used.status, used.next_command) == ("warning", "loopline serve MODEL --port 8001")
-    assert used.found == f"in use by {_own_name()} (process {os.getpid()}); for loopline serve MODEL"
+    assert used.found == f"in use by {own_name} (process {os.getpid()}); for loopline serve MODEL"
     assert (unused.status, unused.found) == ("ok", "free for mlflow ui")
-
-
-def _own_name() -> str:
-    import psutil
-
-    return psutil.Process().name()
 
 
 # --- project

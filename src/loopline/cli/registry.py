@@ -38,7 +38,7 @@ def promote(workspace: Workspace, version: str, alias: str, split: str, reason: 
     from loopline.loop import promote as promote_version
 
     promoted = promote_version(version, alias, split=split, force=reason, workspace=workspace)
-    click.echo(f"{promoted.name}@{alias} is version {promoted.number}: {promoted.reason}.")
+    click.echo(f"{promoted.name}@{alias} is version {promoted.number}: {promoted.reason.rstrip('.')}.")
     click.echo(f"next: loopline serve {promoted.name}@{alias}")
 
 
@@ -59,7 +59,7 @@ def rollback(workspace: Workspace, name: str, alias: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print records as JSON.")
 @click.pass_obj
 def models(workspace: Workspace, name: str | None, as_json: bool) -> None:
-    """List registered models, or the versions of model NAME."""
+    """List registered models, or the versions of model NAME and every move of its aliases, the last first."""
     from loopline.cli.output import print_json, print_table
     from loopline.loop import models as list_models
 
@@ -78,11 +78,10 @@ def models(workspace: Workspace, name: str | None, as_json: bool) -> None:
             version.run_id or "",
             " ".join(f"{key}={value:.4g}" for key, value in sorted(version.metrics.items())),
             f"{version.created_at:%Y-%m-%d %H:%M}",
-            version.reason,
         )
         for version in versions
     ]
-    print_table(("version", "aliases", "bundle", "run", "metrics", "created (UTC)", "why"), rows)
+    print_table(("version", "aliases", "bundle", "run", "metrics", "created (UTC)"), rows)
     if name is not None:
         _print_history(name, workspace)
 
@@ -97,4 +96,5 @@ def _print_history(name: str, workspace: Workspace) -> None:
         for move in reversed(moves)
     ]
     if rows:
+        click.echo()
         print_table(("alias", "moved", "when (UTC)", "who", "why"), rows)

@@ -116,13 +116,16 @@ def _memory_gib() -> float | None:
 
 
 def _listener(port: int) -> str:
-    """Who listens on a port, as far as this user may know."""
+    """Who listens on a port, as far as this user may know and the extra `track` is there to ask."""
     try:
         import psutil
-
+    except ModuleNotFoundError:
+        return "another process"
+    try:
         for connection in psutil.net_connections(kind="tcp"):
             if connection.laddr and connection.laddr.port == port and connection.pid and connection.status == "LISTEN":
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
-    except (ImportError, psutil.Error):
+    except psutil.Error:
+        # macOS tells only root.
         pass
     return "another process"

@@ -47,7 +47,7 @@ def check_tracking(workspace: Workspace) -> list[Check]:
     except LooplineError as error:
         return problem("tracking", error.message, error.next_command or "loopline --home FOLDER …")
     num_models = len({version.name for version in versions})
-    return ok("tracking", f"{shown_uri(workspace)}: {num_models} models, {len(versions)} versions")
+    return ok("tracking", f"{shown_uri(workspace)}: {len(versions)} versions of {num_models} models")
 
 
 def check_git(workspace: Workspace) -> list[Check]:
