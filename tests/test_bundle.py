@@ -202,6 +202,10 @@ def reseal(folder: Path, path: str, data: bytes) -> None:
         ([b"a"] * 15, {"logits": np.zeros((15, 3), np.float32), "embedding": np.zeros((15, 8), np.float32)}),
         ([b"a"] * 16, {"logits": np.zeros((15, 3), np.float32), "embedding": np.zeros((16, 8), np.float32)}),
         ([b"a"] * 16, {"logits": np.zeros((16, 3), np.float32)}),
+        ([b"a"] * 16, {"logits": np.full((16, 3), np.nan, np.float32), "embedding": np.zeros((16, 8), np.float32)}),
+        ([b"a"] * 16, {"logits": np.full((16, 3), "text"), "embedding": np.zeros((16, 8), np.float32)}),
+        ([b"a"] * 16, {"logits": np.zeros((16, 3), np.float32), "embedding": np.zeros(16, np.float32)}),
+        ([b"a"] * 16, {"logits": np.zeros((16, 3), np.float32), "embedding": np.zeros((16, 8), np.float64)}),
     ],
 )
 def test_a_reference_of_another_size_is_refused(folder: Path, raws: list[bytes], outputs: dict[str, Any]) -> None:

@@ -156,19 +156,19 @@ def read_reference(folder: Path, bundle: ModelBundle) -> tuple[list[bytes], Arra
     path = bundle.reference.inputs_file
     names = [output.name for output in bundle.outputs]
     arrays = unpack_arrays(read_file(folder, bundle, path), names=["data", "offsets", *names], origin=path)
-    data, offsets = arrays.pop("data").tobytes(), arrays.pop("offsets")
+    data, offsets = arrays.pop("data"), arrays.pop("offsets")
     num_inputs = bundle.reference.num_inputs
-    whole = len(offsets) == num_inputs + 1 and offsets[0] == 0 and offsets[-1] == len(data)
-    if not whole or (np.diff(offsets) < 0).any() or any(len(array) != num_inputs for array in arrays.values()):
+    if not _are_pieces(data, offsets, num_inputs) or not all(_are_rows(array, num_inputs) for array in arrays.values()):
         raise IntegrityError(f"'{path}' does not hold {num_inputs} inputs with their outputs.")
-    return [data[start:stop] for start, stop in itertools.pairwise(offsets)], arrays
+    whole = data.tobytes()
+    return [whole[start:stop] for start, stop in itertools.pairwise(offsets)], arrays
 
 
 def read_drift_reference(folder: Path, bundle: ModelBundle) -> Arrays:
     """`embedding` (num_drift, D) and `probability` (num_drift, K), float32, of examples that training did not see."""
     path = bundle.reference.drift_file
     arrays = unpack_arrays(read_file(folder, bundle, path), names=["embedding", "probability"], origin=path)
-    if any(len(array) != bundle.reference.num_drift or not np.isfinite(array).all() for array in arrays.values()):
+    if not all(_are_rows(array, bundle.reference.num_drift) for array in arrays.values()):
         raise IntegrityError(f"'{path}' does not hold {bundle.reference.num_drift} finite rows per array.")
     return arrays
 
@@ -219,6 +219,18 @@ def _stated_digest(folder: Path) -> str:
     """The digest that a bundle states, unverified: enough to choose a folder, which is read in full later."""
     path = folder / BUNDLE_FILE
     return str(_parse(path.read_bytes(), path).get("digest", ""))
+
+
+def _are_rows(array: NDArray[Any], num_rows: int) -> bool:
+    """True for a float32 matrix of so many rows without NaN."""
+    return array.dtype == np.float32 and array.ndim == 2 and len(array) == num_rows and bool(np.isfinite(array).all())
+
+
+def _are_pieces(data: NDArray[Any], offsets: NDArray[Any], num_pieces: int) -> bool:
+    """True where the offsets cut the bytes into so many pieces without a rest."""
+    if data.dtype != np.uint8 or offsets.dtype != np.int64 or offsets.shape != (num_pieces + 1,):
+        return False
+    return offsets[0] == 0 and offsets[-1] == data.size and bool((np.diff(offsets) >= 0).all())
 
 
 def _parse(raw: bytes, path: Path) -> dict[str, Any]:

@@ -39,7 +39,10 @@ def bundle() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print bundle.json.")
 @click.pass_obj
 def show(workspace: Workspace, reference: str, as_json: bool) -> None:
-    """Print the model card of a bundle (a folder, a digest's first digits, `latest` or NAME@ALIAS)."""
+    """Print a bundle's model card.
+
+    REFERENCE is a folder, the first digits of a digest, `latest`, or NAME@ALIAS of a registered model.
+    """
     from loopline.bundle import CARD_FILE, find_bundle, read_bundle, read_file
     from loopline.cli.output import print_json
 
@@ -48,7 +51,7 @@ def show(workspace: Workspace, reference: str, as_json: bool) -> None:
     if as_json:
         print_json(record)
     else:
-        click.echo(read_file(folder, record, CARD_FILE).decode())
+        click.echo(read_file(folder, record, CARD_FILE).decode(), nl=False)
 
 
 @bundle.command()
@@ -56,9 +59,10 @@ def show(workspace: Workspace, reference: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @click.pass_context
 def verify(ctx: click.Context, reference: str, as_json: bool) -> None:
-    """Recompute digests, reference predictions, drift reference, and parity where the run is here.
+    """Recompute all that a bundle claims.
 
-    Exits with 1 where a claim does not hold.
+    That is its digests, reference predictions and drift reference, and where its run is in the workspace, the parity of
+    graph and checkpoint. REFERENCE is what `bundle show` takes. Exits with 1 where a claim does not hold.
     """
     from loopline.cli.output import print_json, print_table
     from loopline.loop import verify_bundle

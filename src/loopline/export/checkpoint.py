@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from loopline.core.errors import GateRefused, InputError
+from loopline.core.progress import bar
 from loopline.core.records import Parity, TransformStep
 from loopline.export.assemble import BundleFacts, BundleParts, assemble_bundle, graph_outputs
 from loopline.export.graph import export_graph
@@ -37,26 +38,32 @@ def export_bundle(
     """Exports a network and writes the bundle's folder into `bundles`; returns the folder.
 
     `held_out_raws` are raw files that training did not see, in no order that means anything (a snapshot's is that of
-    digests): the first `NUM_REFERENCE`
-    become reference inputs, the first `NUM_PARITY` prove the graph against the network, all of them become the drift
-    reference. Raises `GateRefused` where the graph's outputs differ from the network's by more than the tolerance, and
-    `InputError` where there is no such file or the network cannot take what the preprocess gives.
+    digests): the first `NUM_REFERENCE` become reference inputs, the first `NUM_PARITY` prove the graph against the
+    network, at most `NUM_DRIFT` become the drift reference. Raises `GateRefused` where the graph's outputs differ from
+    the network's by more than the tolerance, and `InputError` where there is no such file or the network cannot take
+    what the preprocess gives.
     """
     if not held_out_raws:
         raise InputError("no held-out example was given; expected at least one, better 64 or more.")
     pipeline = build_pipeline(preprocess)
-    decoded_NHWC = np.stack([pipeline.decode(raw) for raw in held_out_raws[:NUM_DRIFT]])
     height, width, num_channels = pipeline.shape
-    graph = export_graph(network, shape=(num_channels, height, width))
-    parity = measure_parity(network, graph, pipeline.collate(decoded_NHWC[:NUM_PARITY]))
-    parts = BundleParts(
-        graph=graph,
-        preprocess=pipeline.steps,
-        postprocess=POSTPROCESS,
-        reference_raws=held_out_raws[:NUM_REFERENCE],
-        drift_images=decoded_NHWC,
-    )
-    return assemble_bundle(bundles, parts, facts, parity=parity)
+    with bar("Exporting", total=4) as advance:
+        decoded_NHWC = np.stack([pipeline.decode(raw) for raw in held_out_raws[:NUM_DRIFT]])
+        advance(1)
+        graph = export_graph(network, shape=(num_channels, height, width))
+        advance(1)
+        parity = measure_parity(network, graph, pipeline.collate(decoded_NHWC[:NUM_PARITY]))
+        advance(1)
+        parts = BundleParts(
+            graph=graph,
+            preprocess=pipeline.steps,
+            postprocess=POSTPROCESS,
+            reference_raws=held_out_raws[:NUM_REFERENCE],
+            drift_images=decoded_NHWC,
+        )
+        folder = assemble_bundle(bundles, parts, facts, parity=parity)
+        advance(1)
+    return folder
 
 
 def measure_parity(network: nn.Module, graph: bytes, x_NCHW: NDArray[np.float32]) -> Parity:

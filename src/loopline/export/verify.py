@@ -9,6 +9,7 @@ import numpy as np
 
 from loopline.bundle import BUNDLE_FILE, read_bundle, read_drift_reference, read_reference
 from loopline.core.errors import IntegrityError, LooplineError, UnknownName
+from loopline.core.progress import track
 from loopline.core.records import BundleCheck, ModelBundle
 from loopline.predictor import Predictor, open_predictor
 
@@ -25,21 +26,23 @@ def verify_bundle(folder: Path, *, check_parity: ParityCheck | None = None) -> l
     if not (folder / BUNDLE_FILE).is_file():
         raise UnknownName("bundle", str(folder), [], next_command="loopline export latest")
     checks: list[BundleCheck] = []
-
-    def holds(name: str, check: Callable[[], str]) -> bool:
+    opened: list[Predictor] = []
+    claims: dict[str, Callable[[], str]] = {
+        "digests": lambda: _check_digests(folder),
+        "reference predictions": lambda: _check_reference(folder, opened),
+        "drift reference": lambda: _check_drift(folder, opened[0].bundle),
+    }
+    if check_parity is not None:
+        claims["parity with the checkpoint"] = lambda: check_parity(opened[0])
+    # Bytes that are not those that were written, or a bundle that does not open, leave nothing to look at further.
+    needed = {"digests", "reference predictions"}
+    for name, check in track(claims.items(), "Verifying", total=len(claims)):
         try:
             checks.append(BundleCheck(name=name, passed=True, found=check()))
         except LooplineError as error:
             checks.append(BundleCheck(name=name, passed=False, found=error.message))
-        return checks[-1].passed
-
-    if not holds("digests", lambda: _check_digests(folder)):
-        return checks
-    predictor: list[Predictor] = []
-    if holds("reference predictions", lambda: _check_reference(folder, predictor)):
-        holds("drift reference", lambda: _check_drift(folder, predictor[0].bundle))
-        if check_parity is not None:
-            holds("parity with the checkpoint", lambda: check_parity(predictor[0]))
+            if name in needed:
+                break
     return checks
 
 
