@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import re
 import shutil
 import subprocess
 import sys
 from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +114,8 @@ def _asked_for(requirement: Requirement, extra: str) -> bool:
 
 def _version_file(package: str) -> str | None:
     """The text of a package's `version.py`, which tells its build, without importing it; None where it is absent."""
-    found = importlib.util.find_spec(package)
+    # Not importlib.util.find_spec, which asks the imported package where there is one, not the disk.
+    found = PathFinder.find_spec(package)
     if found is None or found.origin is None:
         return None
     path = Path(found.origin).with_name("version.py")
