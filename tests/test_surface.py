@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +45,21 @@ def test_the_exported_names_are_frozen() -> None:
     """`loopline` exports what the frozen list says, and every name of it can be had."""
     compare("exports.txt", sorted(loopline.__all__))
     assert [name for name in dir(loopline) if getattr(loopline, name, None) is None] == []
+
+
+def test_an_exported_function_stays_one_when_its_room_is_imported() -> None:
+    """Importing the package `loopline.export` does not put it in the place of the function `loopline.export`."""
+    program = """
+import importlib, pkgutil, loopline
+for module in pkgutil.iter_modules(loopline.__path__):
+    if module.name != "__main__":
+        importlib.import_module(f"loopline.{module.name}")
+functions = set(loopline.__all__) - {"__version__", "data"}
+assert [name for name in functions if not callable(getattr(loopline, name))] == []
+from loopline.export import export_bundle
+assert callable(loopline.export)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_an_unknown_export_lists_the_known_ones() -> None:

@@ -5,6 +5,8 @@ Every name here is imported when it is first used, so that `import loopline` loa
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -31,6 +33,17 @@ _EXPORTS = {
 }
 
 __all__ = ["__version__", "data", *_EXPORTS]  # noqa: PLE0604 - the keys are strings
+
+
+class _FrontDoor(ModuleType):
+    """Keeps `loopline.export` the function: importing the room of that name would put the room in its place."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _EXPORTS and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _FrontDoor
 
 
 def __getattr__(name: str) -> Any:
