@@ -108,10 +108,18 @@ def test_a_pipe_is_listed_and_never_opened(pictures: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
-def test_a_name_that_is_not_utf8_is_listed(pictures: Path) -> None:
-    raw = os.fsencode(pictures / "cat") + b"/\xff.png"
-    os.close(os.open(raw, os.O_CREAT | os.O_WRONLY))
-    assert problems(pictures) == {"cat/\\xff.png": "the name is not UTF-8."}
+def test_names_that_are_not_utf8_are_listed(pictures: Path) -> None:
+    raw = os.fsencode(pictures)
+    (pictures / "cat" / "kittens").mkdir()
+    os.close(os.open(raw + b"/cat/kittens/\xff.png", os.O_CREAT | os.O_WRONLY))
+    for folder in (b"/cat/\xfe", b"/\xfd"):
+        os.mkdir(raw + folder)  # noqa: PTH102 - a name that `Path` takes for text
+        os.close(os.open(raw + folder + b"/1.png", os.O_CREAT | os.O_WRONLY))
+    assert problems(pictures) == {
+        "cat/kittens/\\xff.png": "the name is not UTF-8.",
+        "cat/\\xfe": "the name is not UTF-8.",
+        "\\xfd": "the name is not UTF-8.",
+    }
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have one folder of the two")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from loopline.core.records import DatasetManifest, Task
+    from loopline.core.records import DatasetManifest, Split, Task
     from loopline.core.workspace import Workspace
     from loopline.data.options import Columns
 
@@ -174,7 +174,6 @@ def _columns(given: tuple[str, ...]) -> Columns:
 
 def _print_manifest(manifest: DatasetManifest, *, as_json: bool) -> None:
     from loopline.cli.output import print_json, print_table
-    from loopline.data.splits import SPLITS
 
     if as_json:
         print_json(manifest)
@@ -189,8 +188,7 @@ def _print_manifest(manifest: DatasetManifest, *, as_json: bool) -> None:
         mean = ", ".join(f"{value:.4f}" for value in manifest.statistics.mean)
         std = ", ".join(f"{value:.4f}" for value in manifest.statistics.std)
         click.echo(f"pixels   mean {mean}  std {std}  (train, per channel, full scale 1)")
-    # JSON keeps keys in the alphabet's order; people think train first.
-    splits = {name: manifest.splits[name] for name in SPLITS if name in manifest.splits}
+    splits = _in_order(manifest)
     totals = [
         (name, split.num_examples, len(split.shards), f"{sum(shard.num_bytes for shard in split.shards) / 1e6:.1f}")
         for name, split in splits.items()
@@ -209,6 +207,13 @@ def _print_manifest(manifest: DatasetManifest, *, as_json: bool) -> None:
         print_table(("digest", "ids"), [(same.digest[:12], ", ".join(same.ids)) for same in manifest.duplicates])
 
 
+def _in_order(manifest: DatasetManifest) -> dict[str, Split]:
+    """The splits with train first; JSON keeps its keys in the order of the alphabet."""
+    from loopline.data.splits import SPLITS
+
+    return {name: manifest.splits[name] for name in SPLITS if name in manifest.splits}
+
+
 def _print_list(workspace: Workspace, *, as_json: bool) -> None:
     from loopline.cli.output import print_json, print_table
     from loopline.snapshots import list_snapshots
@@ -222,7 +227,7 @@ def _print_list(workspace: Workspace, *, as_json: bool) -> None:
             manifest.name,
             manifest.version[:12],
             manifest.task,
-            ", ".join(f"{name} {split.num_examples}" for name, split in manifest.splits.items()),
+            ", ".join(f"{name} {split.num_examples}" for name, split in _in_order(manifest).items()),
             f"{manifest.created_at:%Y-%m-%d %H:%M} UTC",
         )
         for manifest in manifests

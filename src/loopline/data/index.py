@@ -33,8 +33,8 @@ class StatIndex:
     stats_N3: NDArray[np.int64]
     inspection: Inspection
 
-    def recall(self, files: Files, inspection: Inspection) -> NDArray[np.int64]:
-        """Fills the rows of unchanged files into `inspection`; returns the rows of all others, in order."""
+    def recall(self, files: Files) -> tuple[Inspection, NDArray[np.int64]]:
+        """What is known about the files, and the rows about which nothing is, in order."""
         if self.paths == files.paths:
             rows = np.arange(len(files), dtype=np.int64)
         else:
@@ -42,8 +42,9 @@ class StatIndex:
             rows = np.fromiter((places.get(path, -1) for path in files.paths), dtype=np.int64, count=len(files))
         known = rows >= 0
         known[known] = (self.stats_N3[rows[known]] == files.stats_N3[known]).all(axis=1)
-        inspection.put(np.flatnonzero(known), self.inspection.take(rows[known]))
-        return np.flatnonzero(~known)
+        # Any row stands in for one that is not known: it will be overwritten.
+        inspection = self.inspection.take(np.where(known, rows, 0)) if len(self.paths) else Inspection.empty(len(files))
+        return inspection, np.flatnonzero(~known)
 
 
 def index_path(cache: Path, root: Path) -> Path:

@@ -7,6 +7,7 @@ digest of those, and are not written again. N examples.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -188,6 +189,6 @@ def _variable_length(values: list[bytes], kind: Any) -> Any:
 def _bucket(rows: Rows, number: int) -> list[Rows]:
     """The non-empty parts of sorted rows whose digests share their first bits."""
     shift = 16 - (number.bit_length() - 1)
-    buckets = np.fromiter((int(digest[:4], 16) >> shift for digest in rows.hex_digests), dtype=np.int64)
-    edges = [0, *(np.flatnonzero(np.diff(buckets)) + 1).tolist(), len(buckets)]
+    starts = (f"{bucket << shift:04x}" for bucket in range(1, number))
+    edges = sorted({0, len(rows.ids), *(bisect_left(rows.hex_digests, start) for start in starts)})
     return [rows.part(start, stop) for start, stop in itertools.pairwise(edges)]

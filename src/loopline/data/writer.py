@@ -114,12 +114,12 @@ def _check_name(name: str) -> None:
 
 def _inspect(listing: Listing, cache: Path) -> Inspection:
     """Inspects every example, files that the stat index knows from there."""
-    inspection = Inspection.empty(len(listing))
     if not isinstance(listing.inputs, Files):
+        inspection = Inspection.empty(len(listing))
         inspect(listing, np.arange(len(listing), dtype=np.int64), inspection)
         return inspection
     path = index_path(cache, listing.inputs.root)
-    rows = read_index(path).recall(listing.inputs, inspection)
+    inspection, rows = read_index(path).recall(listing.inputs)
     if len(rows):
         inspect(listing, rows, inspection)
         write_index(path, listing.inputs, inspection)
@@ -128,7 +128,8 @@ def _inspect(listing: Listing, cache: Path) -> Inspection:
 
 def _skip_or_refuse(listing: Listing, inspection: Inspection, options: Options) -> list[SkippedFile]:
     """The files that cannot be used; raises `InputError` unless they may be skipped and something is left."""
-    skipped = [SkippedFile(path=listing.ids[row], reason=reason) for row, reason in inspection.reasons.items()]
+    names = listing.inputs.paths if isinstance(listing.inputs, Files) else listing.ids
+    skipped = [SkippedFile(path=names[row], reason=reason) for row, reason in inspection.reasons.items()]
     skipped = sorted([*listing.problems, *skipped], key=lambda file: file.path)
     if len(listing) == len(inspection.reasons):
         why = f"; {skipped[0].path}: {skipped[0].reason}" if skipped else "."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,13 +43,13 @@ def list_folder(source: str, *, task: Task, columns: Columns) -> Listing:
             if not walk.visit(f"{root}/{below}{label}", f"{below}{label}", frozenset({str(root)})):
                 walk.refuse(f"{below}{label}", "the class folder holds no file.")
     _check_case(walk.targets)
-    stats_N3 = np.array(walk.stats, dtype=np.int64).reshape(-1, 3)
+    stats_N3 = np.array(walk.stats).reshape(-1, 3)
     return Listing(
         inputs=Files(root, walk.paths, stats_N3, listed_at_ns),
         ids=walk.ids,
         targets=walk.targets,
         splits=walk.splits,
-        source=f"folder '{root}'",
+        source=f"folder '{_printable(str(root))}'",
         problems=walk.problems,
     )
 
@@ -65,7 +66,8 @@ class _Walk:
     ids: list[str] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
-    stats: list[tuple[int, int, int]] = field(default_factory=list)
+    # Size, time, inode of each file in turn; an array of C integers, which no garbage collection has to walk through.
+    stats: array[int] = field(default_factory=lambda: array("q"))
     problems: list[SkippedFile] = field(default_factory=list)
 
     def visit(self, folder: str, path: str, above: frozenset[str]) -> int:
@@ -73,36 +75,40 @@ class _Walk:
 
         `above` are the real paths of the folders that hold it, by which a symbolic link into itself is found.
         """
+        if not _is_utf8(path):
+            self.refuse(path, "the name is not UTF-8.")
+            return 1
         real = os.path.realpath(folder)
         if real in above:
             self.refuse(path, "a symbolic link to a folder that holds it.")
             return 1
         num_files = 0
+        files = []
         for entry in _entries(folder, path, self):
-            child = f"{path}/{entry.name}"
-            if _is_folder(entry):
-                num_files += self.visit(entry.path, child, above | {real})
-                continue
-            num_files += 1
-            if not _is_utf8(child):
-                self.refuse(child, "the name is not UTF-8.")
-            elif not _is_file(entry):
-                # Reading a pipe would wait for ever.
-                broken = entry.is_symlink()
-                self.refuse(child, "a broken symbolic link." if broken else "neither a file nor a folder.")
+            # Asked first, for it needs no call to the system and holds for nearly all.
+            if (entry.is_file(follow_symlinks=False) or _is_file(entry)) and _is_utf8(entry.name):
+                files.append(entry)
+            elif _is_folder(entry):
+                num_files += self.visit(entry.path, f"{path}/{entry.name}", above | {real})
             else:
-                stat = entry.stat()
-                self.stats.append((stat.st_size, stat.st_mtime_ns, stat.st_ino))
-                self.paths.append(child)
-                self.ids.append(child[self.below :])
-                self.targets.append(self.label)
-                self.splits.append(self.split)
-        return num_files
+                num_files += 1
+                self.refuse(f"{path}/{entry.name}", _odd(entry))
+        self._take(files, path)
+        return num_files + len(files)
+
+    def _take(self, files: list[os.DirEntry[str]], path: str) -> None:
+        """Lists the files of one folder, column by column: 60,000 steps of a loop are a quarter of the whole time."""
+        paths = [f"{path}/{entry.name}" for entry in files]
+        self.paths += paths
+        self.ids += [child[self.below :] for child in paths]
+        self.targets += [self.label] * len(files)
+        self.splits += [self.split] * len(files)
+        for entry in files:
+            stat = entry.stat()
+            self.stats.extend((stat.st_size, stat.st_mtime_ns, stat.st_ino))
 
     def refuse(self, path: str, reason: str) -> None:
-        # What cannot be printed is escaped, so that the manifest can name it.
-        printable = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
-        self.problems.append(SkippedFile(path=printable, reason=reason))
+        self.problems.append(SkippedFile(path=_printable(path), reason=reason))
 
 
 def _split_folders(root: Path, walk: _Walk) -> list[tuple[str, str]]:
@@ -167,6 +173,19 @@ def _check_case(labels: list[str]) -> None:
             raise InputError(f"classes '{other}' and '{name}' differ in case only; expected names that differ.")
 
 
-def _is_utf8(path: str) -> bool:
+def _odd(entry: os.DirEntry[str]) -> str:
+    """Why an entry is neither a folder nor a file that can be listed."""
+    if not _is_utf8(entry.name):
+        return "the name is not UTF-8."
+    # Reading a pipe would wait for ever.
+    return "a broken symbolic link." if entry.is_symlink() else "neither a file nor a folder."
+
+
+def _is_utf8(name: str) -> bool:
     # A name that is not UTF-8 reaches Python with surrogates in it.
-    return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _printable(path: str) -> str:
+    """The path with what is not UTF-8 escaped, so that the manifest can name it."""
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
