@@ -4,7 +4,7 @@ Every network's `forward(x_NCHW)` returns `(logits_NK, embedding_ND)` with D at 
 and drift detection can rely on both.
 """
 
-from loopline.networks.build import NETWORKS, build_network, load_checkpoint
+from loopline.networks.build import NETWORKS, build_network, load_checkpoint, read_checkpoint
 from loopline.networks.network import Network, NetworkConfig
 
-__all__ = ["NETWORKS", "Network", "NetworkConfig", "build_network", "load_checkpoint"]
+__all__ = ["NETWORKS", "Network", "NetworkConfig", "build_network", "load_checkpoint", "read_checkpoint"]

@@ -52,12 +52,27 @@ def load_checkpoint(run_folder: Path, *, which: Literal["best", "last"] = "best"
     network = build_network(
         model["name"], model, in_channels=signature.input_shape[0], num_outputs=signature.num_outputs
     )
+    state = read_checkpoint(path)["state_dict"]
+    weights = {key.removeprefix(WEIGHTS_PREFIX): state[key] for key in state if key.startswith(WEIGHTS_PREFIX)}
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-        network.load_state_dict(
-            {key.removeprefix(WEIGHTS_PREFIX): value for key, value in state.items() if key.startswith(WEIGHTS_PREFIX)}
-        )
-    # torch raises all of these for bytes that are no checkpoint, or one of another network.
-    except (RuntimeError, ValueError, KeyError, EOFError, OSError, ImportError, TypeError) as error:
-        raise IntegrityError(f"checkpoint '{path}' cannot be read: {str(error).splitlines()[0]}") from error
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise IntegrityError(f"checkpoint '{path}' is not of the network that run.json describes: {error}") from error
     return network.eval()
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint file holds, tensors on the CPU; raises `IntegrityError` where it is damaged or holds code."""
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        raise IntegrityError(f"'{path}' cannot be read as a checkpoint: {_first_line(error)}") from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise IntegrityError(f"'{path}' holds no 'state_dict'; expected a checkpoint of a training run.")
+    return checkpoint
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -19,6 +19,7 @@ from loopline.core import store
 from loopline.core.errors import ConfigError, StateError
 from loopline.core.records import DatasetRef, Run, RunStatus, Signature
 from loopline.core.workspace import Workspace
+from loopline.networks import read_checkpoint
 from loopline.runs import RunFolder, find_run, flat, resume_run, start_run
 from loopline.snapshots import Snapshot, find_snapshot, open_snapshot
 from loopline.tracking import open_tracker
@@ -195,6 +196,8 @@ def _fit(
     last = checkpoints.last_path if checkpoints.last_path.exists() else None
     if last is None:
         log.rewind(0)
+    else:
+        read_checkpoint(last)  # a damaged one is said in our words
     trainer.fit(module, training, checking, ckpt_path=last, weights_only=True)
     best = {config.monitor.metric.replace("/", "/best_"): checkpoints.best} if checkpoints.best is not None else {}
     return module.metrics | best, trainer.global_step

@@ -11,15 +11,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from loopline.core import store
 from loopline.core.errors import StateError
 from loopline.core.progress import bar
 from loopline.core.records import ResumeProof, Run
 from loopline.core.workspace import Workspace
+from loopline.networks import read_checkpoint
 from loopline.runs import RUN_FILE
 from loopline.training.compose import compose
 from loopline.training.metrics_log import METRICS_FILE
@@ -48,7 +46,7 @@ def verify_resume(
         frequent = (f"checkpoint.every_n_steps={max(1, alone.num_steps // 10)}", "trainer.log_every_n_steps=1")
         killed_at, folder = _train_and_kill(workspace, (*_named(overrides, name), *frequent), name, kill_at)
         last = folder / "checkpoints" / "last.ckpt"
-        resumed_from = int(_load(last)["global_step"]) if last.exists() else 0
+        resumed_from = int(read_checkpoint(last)["global_step"]) if last.exists() else 0
         advance(1)
         resumed = _train(workspace, ("--resume", folder.name))
         advance(1)
@@ -70,15 +68,10 @@ def verify_resume(
 def weights_digest(checkpoint: Path) -> str:
     """SHA-256 of a checkpoint's weights: names, types, shapes and bytes, in the order of names."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(_load(checkpoint)["state_dict"].items()):
+    for name, tensor in sorted(read_checkpoint(checkpoint)["state_dict"].items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _load(checkpoint: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    return loaded
 
 
 def _named(overrides: Sequence[str], name: str) -> tuple[str, ...]:

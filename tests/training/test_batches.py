@@ -1,0 +1,134 @@
+"""Batches are functions of (seed, epoch, batch): the same in any process, in any order, after any restart."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from loopline.core.workspace import Workspace
+from loopline.snapshots import open_snapshot
+from loopline.training.augment import NUM_DRAWS, AugmentConfig
+from loopline.training.batches import Batch, Batches, BatchKey, Loader
+from loopline.transforms import build_pipeline, image_steps
+
+Make = Callable[..., Batches]
+
+
+@pytest.fixture
+def make(digits: Workspace) -> Make:
+    """Makes training batches of the digits."""
+    pipeline = build_pipeline(image_steps(height=16, width=16, mode="L", mean=[0.5], std=[0.25]))
+
+    def batches(
+        *, seed: int = 3, batch_size: int = 64, max_examples: int | None = None, split: str = "train"
+    ) -> Batches:
+        shuffle = (seed, AugmentConfig(flip=True, shift_px=2)) if split == "train" else None
+        reader = open_snapshot("digits", digits).split(split)
+        return Batches(
+            reader, pipeline, digits.cache, batch_size=batch_size, max_examples=max_examples, shuffle=shuffle
+        )
+
+    return batches
+
+
+def _equal(a: Batch | Sequence[torch.Tensor], b: Batch) -> bool:
+    return torch.equal(a[0], b.x_NCHW) and torch.equal(a[1], b.targets_N)
+
+
+def test_a_batch_is_made_again_from_its_key(make: Make) -> None:
+    """In another object, after other epochs, after pickling: equal bits. Seed, epoch and batch all matter."""
+    first, key = make(), BatchKey(2, 1)
+    expected = first[key]
+    again = pickle.loads(pickle.dumps(make()))  # noqa: S301 - our own bytes
+    _ = again[BatchKey(0, 0)]
+    assert _equal(again[key], expected)
+    for other in (make(seed=4)[key], first[BatchKey(3, 1)], first[BatchKey(2, 0)]):
+        assert not _equal(other, expected)
+
+
+def test_an_epoch_holds_every_example_once(make: Make) -> None:
+    """Shuffled, and all but the last incomplete batch."""
+    batches = make(batch_size=10)
+    assert len(batches) == batches.num_examples // 10
+    seen = torch.cat([batches[BatchKey(0, index)].targets_N for index in range(len(batches))])
+    assert len(seen) == 10 * len(batches)
+    counts = torch.bincount(seen, minlength=10)
+    everything = torch.bincount(torch.tensor(batches._targets), minlength=10)
+    assert (everything - counts >= 0).all()
+
+
+def test_validation_batches_are_plain_and_complete(make: Make) -> None:
+    """In the split's order, the last one smaller, the same in every epoch."""
+    batches = make(split="validation", batch_size=32)
+    parts = [batches[BatchKey(0, index)] for index in range(len(batches))]
+    assert sum(len(part.targets_N) for part in parts) == batches.num_examples
+    assert len(parts[-1].targets_N) < 32
+    assert _equal(parts[0], batches[BatchKey(5, 0)])
+
+
+def test_max_examples_takes_effect(make: Make) -> None:
+    """Only so many examples; a batch is never larger than what there is."""
+    assert len(make(max_examples=30)) == 1
+    assert len(make(max_examples=30)[BatchKey(0, 0)].targets_N) == 30
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # torch forks its workers
+def test_loader_goes_on_where_its_state_says(make: Make, num_workers: int) -> None:
+    """Worker processes and a restart in mid-epoch change no bit, and the next epoch begins at its beginning."""
+    whole = Loader(make(), num_workers=0)
+    whole.sampler.set_epoch(1)
+    expected = list(whole)
+    begun = Loader(make(), num_workers=num_workers)
+    begun.sampler.set_epoch(1)
+    iterator = iter(begun)
+    for batch in expected[:2]:
+        assert _equal(next(iterator), batch)
+    state = begun.state_dict()
+    assert state == {"epoch": 1, "done": 2}
+    resumed = Loader(make(), num_workers=num_workers)
+    resumed.load_state_dict(state)
+    resumed.sampler.set_epoch(1)
+    rest = list(resumed)
+    assert len(rest) == len(expected) - 2
+    assert all(map(_equal, rest, expected[2:]))
+    resumed.sampler.set_epoch(2)
+    assert len(list(resumed)) == len(expected)
+
+
+def test_loader_draws_nothing_from_the_global_generator(make: Make) -> None:
+    """Iterating leaves torch's generator as it was: dropout does not depend on how often a loader was restarted."""
+    before = torch.get_rng_state()
+    list(Loader(make(), num_workers=0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_flip_mirrors() -> None:
+    """A draw below one half mirrors; without a shift nothing else happens."""
+    x_NHWC = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4, 1)
+    draws = np.full((2, NUM_DRAWS), 0.5)
+    draws[1, 0] = 0.49
+    out = AugmentConfig(flip=True).apply(x_NHWC, draws)
+    assert np.array_equal(out[0], x_NHWC[0])
+    assert np.array_equal(out[1], x_NHWC[1, :, ::-1])
+
+
+def test_shift_moves_and_repeats_the_edge() -> None:
+    """The smallest and largest draws move by `shift_px` each way; nothing new comes in but the edge."""
+    x_NHWC = np.arange(1 * 4 * 4, dtype=np.uint8).reshape(1, 4, 4, 1)
+    config = AugmentConfig(shift_px=1)
+    down = config.apply(x_NHWC, np.array([[0.9, 0.0, 0.5]]))
+    assert np.array_equal(down[0, 1:], x_NHWC[0, :3])
+    assert np.array_equal(down[0, 0], x_NHWC[0, 0])
+    left = config.apply(x_NHWC, np.array([[0.9, 0.5, 0.999]]))
+    assert np.array_equal(left[0, :, :3], x_NHWC[0, :, 1:])
+
+
+def test_no_augmentation_copies_nothing() -> None:
+    """The default leaves images as they are."""
+    x_NHWC = np.zeros((1, 4, 4, 3), dtype=np.uint8)
+    assert AugmentConfig().apply(x_NHWC, np.zeros((1, NUM_DRAWS))) is x_NHWC
