@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from loopline.predictor import Answer, Predictor
     from loopline.serving.settings import ServeSettings
 
-# The primary figure that a run's evaluation and a promotion are about.
+# Chooses between versions, so that `test` goes on measuring.
 _GATE_SPLIT = "validation"
 
 
@@ -177,40 +177,51 @@ def promote(
     Both predict `split` of the challenger's snapshot; a paired bootstrap decides. `force` is a reason to promote
     whatever it says. Raises `GateRefused` with the figures.
     """
+    from loopline.aliases import resolve_version
+    from loopline.registry import alias_holder
     from loopline.registry import promote as promote_stage
 
     place = _place(workspace)
-    reference = version if isinstance(version, str) else version.reference
-    verdict = None if force is not None else compare(reference, alias, split=split, workspace=place)
-    return promote_stage(reference, alias, workspace=place, verdict=verdict, force_reason=force)
+    challenger = version if isinstance(version, ModelVersion) else resolve_version(version, place)
+    champion = alias_holder(challenger.name, alias, place)
+    verdict = None
+    if force is None and champion is not None and champion.number != challenger.number:
+        verdict = compare(challenger, champion, split=split, workspace=place)
+    return promote_stage(
+        challenger.reference,
+        alias,
+        workspace=place,
+        verdict=verdict,
+        champion_number=None if champion is None else champion.number,
+        force_reason=force,
+    )
 
 
 def compare(
-    reference: str, alias: str = "champion", *, split: str = _GATE_SPLIT, workspace: Workspace | None = None
-) -> PairedComparison | None:
-    """Compares a version with the one that `alias` points at, on the same examples; None where there is no other."""
-    from loopline.aliases import list_versions, resolve_version
+    challenger: ModelVersion | str,
+    champion: ModelVersion | str,
+    *,
+    split: str = _GATE_SPLIT,
+    workspace: Workspace | None = None,
+) -> PairedComparison:
+    """Compares two versions on the same examples: a split of the challenger's snapshot, which both predict.
+
+    Raises `GateRefused` where they know different labels.
+    """
     from loopline.metrics import paired_bootstrap
     from loopline.subjects import open_dataset, open_subject, predict_split
 
     place = _place(workspace)
-    version = resolve_version(reference, place)
-    holders = [other for other in list_versions(place, name=version.name) if alias in other.aliases]
-    if not holders or holders[0].bundle_digest == version.bundle_digest:
-        return None
-    challenger, champion = open_subject(version, place), open_subject(holders[0], place)
-    if challenger.label_names != champion.label_names:
+    subjects = [open_subject(version, place) for version in (challenger, champion)]
+    if subjects[0].label_names != subjects[1].label_names:
         raise GateRefused(
-            f"{version.reference} and {holders[0].reference} know different labels and cannot be compared.",
-            next_command=f"loopline promote {version.reference} {alias} --force 'other labels'",
+            "challenger and champion know different labels and cannot be compared.",
+            next_command="loopline promote VERSION ALIAS --force 'other labels'",
         )
     # The challenger's own snapshot for both: it is the newer description of the world.
-    reader = open_dataset(challenger.dataset, place).split(split)
-    correct = [
-        predict_split(subject, reader, place.cache).argmax(axis=1) == reader.targets
-        for subject in (challenger, champion)
-    ]
-    return paired_bootstrap(*correct)
+    reader = open_dataset(subjects[0].dataset, place).split(split)
+    correct = [predict_split(subject, reader, place.cache).argmax(axis=1) == reader.targets for subject in subjects]
+    return paired_bootstrap(correct[0], correct[1])
 
 
 def rollback(name: str, alias: str = "champion", *, workspace: Workspace | None = None) -> ModelVersion:
@@ -222,17 +233,9 @@ def rollback(name: str, alias: str = "champion", *, workspace: Workspace | None 
 
 def models(name: str | None = None, *, workspace: Workspace | None = None) -> list[ModelVersion]:
     """All registered versions, or those of one model; raises `UnknownName` for a model that does not exist."""
-    from loopline.aliases import list_versions
-    from loopline.core.errors import UnknownName
+    from loopline.registry import models as models_stage
 
-    versions = list_versions(_place(workspace))
-    if name is None:
-        return versions
-    own = [version for version in versions if version.name == name]
-    if not own:
-        known = {version.name for version in versions}
-        raise UnknownName("model", name, known, next_command=f"loopline register BUNDLE --name {name}")
-    return own
+    return models_stage(name, workspace=_place(workspace))
 
 
 def load(reference: ModelBundle | ModelVersion | str, *, workspace: Workspace | None = None) -> Predictor:

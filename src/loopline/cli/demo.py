@@ -8,7 +8,14 @@ from loopline.core.workspace import Workspace
 
 
 @click.command()
-@click.option("--requests", "num_requests", default=500, show_default=True, type=click.IntRange(min=30, max=10_000))
+@click.option(
+    "--requests",
+    "num_requests",
+    default=500,
+    show_default=True,
+    type=click.IntRange(min=30, max=10_000),
+    help="Test pictures to send over HTTP, clean and then corrupted.",
+)
 @click.argument("overrides", nargs=-1)
 @click.pass_obj
 def demo(workspace: Workspace, num_requests: int, overrides: tuple[str, ...]) -> None:

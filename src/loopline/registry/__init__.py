@@ -2,7 +2,7 @@
 
 from loopline.registry.history import history
 from loopline.registry.listing import models
-from loopline.registry.promotion import promote, rollback
+from loopline.registry.promotion import alias_holder, promote, rollback
 from loopline.registry.registration import register
 
-__all__ = ["history", "models", "promote", "register", "rollback"]
+__all__ = ["alias_holder", "history", "models", "promote", "register", "rollback"]
