@@ -2,55 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
-from loopline.core.records import DatasetManifest, DriftReport, Evaluation, ModelBundle, Run
+from loopline.core.records import DatasetManifest, DriftReport, Evaluation, Run
+from loopline.demo.evidence import Curves, LoopEvidence, ServingEvidence, StageRow
 from loopline.demo.pictures import picture_sheet
 from loopline.page import Figure, Figures, KeyFigure, KeyFigures, Section, Table, Text, Verdict, render_page
 from loopline.plots import class_counts_png, confusion_png, drift_tests_png, learning_curves_png, reliability_png
-
-if TYPE_CHECKING:
-    from loopline.demo.walk import StageRow
-
-# Curves by name: steps and values.
-Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
-
-
-@dataclass(frozen=True)
-class ServedPicture:
-    """A test picture before and after the corruption, its label, and what the server said to either."""
-
-    clean: bytes
-    corrupted: bytes
-    label: str
-    answer_clean: str
-    answer_corrupted: str
-
-
-@dataclass(frozen=True)
-class ServingEvidence:
-    """What serving and monitoring left."""
-
-    pictures: Sequence[ServedPicture]
-    num_answers: int
-    largest_difference: float
-    clean: DriftReport
-    corrupted: DriftReport
-
-
-@dataclass(frozen=True)
-class LoopEvidence:
-    """The records of the other stages, and the run's curves."""
-
-    manifest: DatasetManifest
-    run: Run
-    curves: Curves
-    evaluation: Evaluation
-    bundle: ModelBundle
 
 
 def demo_page(made: LoopEvidence, served: ServingEvidence, rows: Sequence[StageRow]) -> str:

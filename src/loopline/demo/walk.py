@@ -21,7 +21,8 @@ from loopline.core.errors import StateError
 from loopline.core.records import DriftReport, Record, utc_now
 from loopline.core.store import write_text
 from loopline.core.workspace import Workspace
-from loopline.demo.page import Curves, LoopEvidence, ServedPicture, ServingEvidence, demo_page, same_words
+from loopline.demo.evidence import Curves, LoopEvidence, ServedPicture, ServingEvidence, StageRow
+from loopline.demo.page import demo_page, same_words
 from loopline.demo.server import RunningServer, post_pictures, running_server
 from loopline.subjects import open_dataset
 
@@ -37,15 +38,6 @@ ANSWER_TOLERANCE = 1e-5
 _LOG_WAIT_S = 10.0
 
 Announce = Callable[[str], None]
-
-
-class StageRow(Record):
-    """One stage: what came out, how long it took, and the file to look at."""
-
-    stage: str
-    result: str
-    duration_s: float
-    file: str
 
 
 class DemoReport(Record):
