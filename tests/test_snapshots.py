@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -223,6 +224,7 @@ def test_no_workers_means_this_process(worker: str) -> None:
     assert {process for _, process in map_chunks(worker, range(3), num_workers=0)} == {os.getpid()}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_worker_that_dies_or_fails_is_an_error_and_not_a_wait(worker: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(StateError, match=r"ended by signal 9 \(out of memory\?\)"):
         list(map_chunks(worker, [1, -1, 2, 3], num_workers=2))

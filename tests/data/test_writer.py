@@ -266,6 +266,7 @@ def test_many_files_are_checked_in_other_processes_with_the_same_result(
     assert [file.path for file in together.skipped] == ["cat/broken.png"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_killed_at_any_moment_the_old_version_stays_whole(
     pictures: Path, workspace: Workspace, make_picture: MakePicture
 ) -> None:

@@ -49,7 +49,8 @@ def list_folder(source: str, *, task: Task, columns: Columns) -> Listing:
         ids=walk.ids,
         targets=walk.targets,
         splits=walk.splits,
-        source=f"folder '{_printable(str(root))}'",
+        # As it was given: a manifest travels, and need not tell where its maker's home is.
+        source=f"folder '{_printable(source)}'",
         problems=walk.problems,
     )
 
@@ -122,8 +123,8 @@ def _split_folders(root: Path, walk: _Walk) -> list[tuple[str, str]]:
     others = [name for name in names if name not in given]
     if others:
         raise InputError(
-            f"folder '{root}' has the split folders {', '.join(given)} and also {', '.join(others[:3])}; expected "
-            "split folders only, or class folders only."
+            f"folder '{_printable(root.name)}' has the split folders {', '.join(given)} and also "
+            f"{', '.join(others[:3])}; expected split folders only, or class folders only."
         )
     for entry in entries:
         if not _is_folder(entry):

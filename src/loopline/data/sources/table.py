@@ -24,7 +24,7 @@ _Table = dict[str, list[str]]
 def list_table(source: str, *, task: Task, columns: Columns) -> Listing:
     """Lists the rows of a table; raises `UnknownName` for a column that it lacks, `InputError` if it is no table."""
     listed_at_ns = time.time_ns()
-    path = Path(source).resolve()
+    path = Path(source)
     table = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
     if task == "translation":
         if columns.input is None or columns.target is None:
@@ -50,6 +50,7 @@ def _list_texts(path: Path, table: _Table, columns: Columns) -> Listing:
 
 
 def _list_files(path: Path, table: _Table, columns: Columns, listed_at_ns: int) -> Listing:
+    root = path.parent.resolve()
     values = _column(path, table, columns.input or "path")
     ids = _column(path, table, columns.id) if columns.id else values
     targets = _column(path, table, columns.target or "label")
@@ -59,14 +60,12 @@ def _list_files(path: Path, table: _Table, columns: Columns, listed_at_ns: int) 
     stats: list[tuple[int, int, int]] = []
     for row, value in enumerate(values):
         try:
-            stats.append(_stat(path.parent, value))
+            stats.append(_stat(root, value))
             rows.append(row)
         except InputError as error:
             problems.append(SkippedFile(path=value or f"row {row + 1}", reason=error.message))
     return Listing(
-        inputs=Files(
-            path.parent, [values[row] for row in rows], np.array(stats, dtype=np.int64).reshape(-1, 3), listed_at_ns
-        ),
+        inputs=Files(root, [values[row] for row in rows], np.array(stats, dtype=np.int64).reshape(-1, 3), listed_at_ns),
         ids=[ids[row] for row in rows],
         targets=[targets[row] for row in rows],
         splits=[splits[row] for row in rows],
