@@ -5,6 +5,7 @@ Every name here is imported when it is first used, so that `import loopline` loa
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
 from typing import Any
@@ -48,9 +49,7 @@ sys.modules[__name__].__class__ = _FrontDoor
 
 def __getattr__(name: str) -> Any:
     if name == "data":
-        import loopline.data
-
-        return loopline.data
+        return importlib.import_module("loopline.data")
     if name not in _EXPORTS:
         raise AttributeError(f"module 'loopline' has no attribute '{name}'; it has: {', '.join(sorted(__all__))}")
     from loopline.core.tables import load

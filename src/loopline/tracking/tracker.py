@@ -49,11 +49,11 @@ class TrackerConfig(Component, ABC):
 
 
 class GuardedTracker:
-    """A tracker that cannot fail: after its first error it warns once and stays silent."""
+    """A tracker that cannot fail: after its first error it warns once and stays silent, as without one (None)."""
 
-    def __init__(self, name: str, tracker: Tracker) -> None:
+    def __init__(self, name: str, tracker: Tracker | None) -> None:
         self.name = name
-        self._tracker: Tracker | None = tracker
+        self._tracker = tracker
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         self._attempt(lambda tracker: tracker.log_params(params))
@@ -83,15 +83,13 @@ def open_tracker(config: TrackerConfig, run: RunFolder, workspace: Workspace) ->
 
     Raises `LooplineError` (a missing package, for one) only: that the user can mend before anything was computed.
     """
-    from loopline.tracking.nobody import Nobody
-
     try:
         tracker, tracker_run_id = config.open(run, workspace)
     except (LooplineError, ModuleNotFoundError):
         raise
     except Exception as error:  # noqa: BLE001 - as above
         warnings.warn(_sentence(config.name, error), TrackingWarning, stacklevel=2)
-        return GuardedTracker("none", Nobody())
+        return GuardedTracker("none", None)
     run.update({"tracker": config.name, "tracker_run_id": tracker_run_id})
     guarded = GuardedTracker(config.name, tracker)
     guarded.log_params(flat(run.record.config))
