@@ -81,6 +81,6 @@ def verify_resume(ctx: click.Context, overrides: tuple[str, ...], as_json: bool)
         ]
         print_table(("", "run", "SHA-256 of the weights"), rows)
         click.echo(
-            f"\n{'equal' if proof.equal else 'DIFFERENT'}, metrics {'equal' if proof.metrics_equal else 'differ'}"
+            f"\n{'equal' if proof.equal else 'DIFFERENT'}; metrics {'equal' if proof.metrics_equal else 'differ'}"
         )
     ctx.exit(0 if proof.equal else 1)
