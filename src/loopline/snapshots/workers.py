@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from loopline.core.errors import StateError
@@ -84,8 +85,9 @@ class _Pool:
         """Lets the workers end by themselves, now that every answer is in."""
         self._threads.shutdown()
         for process in self._processes:
-            # Leaving the block closes the pipes, which a worker takes as its end, and waits for it.
-            with process:
+            # Leaving the block closes the pipes, which a worker takes as its end, and waits for it. To one that is dead
+            # already the rest of a chunk cannot be sent.
+            with suppress(BrokenPipeError), process:
                 pass
 
     def kill(self) -> None:
