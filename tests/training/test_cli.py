@@ -11,7 +11,7 @@ from loopline.cli.entry import cli, main
 from loopline.core.records import Run
 from loopline.core.workspace import Workspace
 from loopline.runs import find_run
-from loopline.training import compose
+from loopline.training.compose import compose
 
 Overrides = tuple[str, ...]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -159,13 +158,12 @@ def test_data_for_another_task_is_refused(workspace: Workspace, tmp_path: Path, 
     """A regression snapshot does not fit the classification task."""
     from PIL import Image
 
-    rows: list[dict[str, Any]] = []
+    lines = ["path,label"]
     for index in range(30):
-        path = tmp_path / f"{index}.png"
-        Image.new("L", (16, 16), index).save(path)
-        rows.append({"path": str(path), "target": float(index)})
+        Image.new("L", (16, 16), index).save(tmp_path / f"{index}.png")
+        lines.append(f"{index}.png,{index}.5")
     table = tmp_path / "table.csv"
-    table.write_text("path,label\n" + "".join(f"{row['path']},{row['target']}\n" for row in rows), encoding="utf-8")
+    table.write_text("\n".join(lines), encoding="utf-8")
     loopline.data.snapshot(table, name="values", task="regression", workspace=workspace)
     with pytest.raises(ConfigError, match="snapshot 'values' holds image inputs for regression; expected image inputs"):
         train((*quick, "data.name=values"), workspace=workspace)

@@ -6,15 +6,14 @@ from typing import Any
 
 _EXPORTS = {
     "TrainConfig": "loopline.training.config:TrainConfig",
-    "compose": "loopline.training.compose:compose",
     "train": "loopline.training.fitting:train",
     "verify_resume": "loopline.training.resume_proof:verify_resume",
 }
 
-__all__ = ["TrainConfig", "compose", "train", "verify_resume"]
+__all__ = ["TrainConfig", "train", "verify_resume"]
 
 
-# Composing needs no Lightning, training needs all of it: each name is imported when it is first used.
+# Checking a configuration needs no Lightning, training needs all of it: each name is imported when it is first used.
 def __getattr__(name: str) -> Any:
     if name not in _EXPORTS:
         raise AttributeError(f"module 'loopline.training' has no attribute '{name}'; it has: {', '.join(__all__)}")
