@@ -16,9 +16,18 @@ from loopline.core.errors import InvalidExample, UnknownName
 from loopline.prediction_log import PredictionLog
 from loopline.predictor.answer import PredictorLike
 from loopline.serving.frame import RequestFrame
+from loopline.serving.multipart import parse_files
 from loopline.serving.page import page_routes
-from loopline.serving.reading import decoder_of, read_json, read_picture, read_pictures
-from loopline.serving.refusals import Refusal, invalid, not_ready, of_status
+from loopline.serving.reading import (
+    MAX_JSON_VALUES,
+    MULTIPART,
+    file_decoder,
+    media_type,
+    picture_decoder,
+    read_body,
+    read_json,
+)
+from loopline.serving.refusals import Refusal, invalid, no_picture, not_ready, of_status, wrong_type
 from loopline.serving.schemas import (
     BatchAnswer,
     BatchItem,
@@ -64,13 +73,14 @@ def build_app(predictor: PredictorLike, settings: ServeSettings, *, model: str, 
         redoc_url=None,
     )
     app.state.service = service
+    app.state.is_stopping = False
     app.include_router(_ROUTES)
     if settings.ui:
         app.include_router(page_routes())
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(InvalidExample, _refused)
     app.add_exception_handler(HTTPException, _refused)
-    app.add_middleware(RequestFrame, telemetry=telemetry, settings=settings)
+    app.add_middleware(RequestFrame, telemetry=telemetry)
     return app
 
 
@@ -98,10 +108,11 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 )
 async def _predict(request: Request) -> Response:
     service = _service(request)
-    decode = await read_picture(request, service.predictor)
-    with service.admit(1):
-        given = Given(request.state.request_id, request.state.started_s, decode)
-        return _json(await service.answer(given))
+    # Before the body, too: a server that is full spends nothing on what it will refuse.
+    service.check(1)
+    body = await read_body(request, service.settings)
+    decode = picture_decoder(body, _content_type(request), service.predictor)
+    return _json(await service.answer(Given(request.state.request_id, request.state.started_s, decode)))
 
 
 @_ROUTES.post(
@@ -113,18 +124,23 @@ async def _predict(request: Request) -> Response:
 )
 async def _predict_batch(request: Request) -> Response:
     service, request_id = _service(request), request.state.request_id
-    files = await read_pictures(request, max_files=_limits(service.settings).max_batch_files)
+    service.check(1)
+    body, content_type = await read_body(request, service.settings), _content_type(request)
+    if media_type(content_type) != MULTIPART:
+        raise wrong_type(media_type(content_type), f"{MULTIPART} with fields 'files'")
+    max_files = _limits(service).max_batch_files
+    files = await asyncio.to_thread(parse_files, body, content_type, field="files", max_files=max_files)
+    service.check(len(files))
 
     async def item_of(index: int, name: str, raw: bytes) -> BatchItem:
-        decode = decoder_of(raw, service.predictor)
+        decode = file_decoder(raw, service.predictor)
         try:
             answer = await service.answer(Given(f"{request_id}-{index}", request.state.started_s, decode))
         except (Refusal, InvalidExample) as error:
             return BatchItem(file=name, error=_refusal_of(error, request).body(request_id).error)
         return BatchItem(file=name, answer=answer)
 
-    with service.admit(len(files)):
-        items = await asyncio.gather(*(item_of(index, name, raw) for index, (name, raw) in enumerate(files)))
+    items = await asyncio.gather(*(item_of(index, *file) for index, file in enumerate(files)))
     return _json(BatchAnswer(request_id=request_id, items=items))
 
 
@@ -137,7 +153,8 @@ async def _predict_batch(request: Request) -> Response:
 )
 async def _feedback(request: Request) -> Response:
     service = _service(request)
-    feedback = await read_json(request, FeedbackBody)
+    body = await read_body(request, service.settings)
+    feedback = read_json(body, _content_type(request), FeedbackBody)
     label_names = service.predictor.bundle.label_names
     if feedback.label not in label_names:
         raise invalid(str(UnknownName("label", feedback.label[:100], label_names)), code="unknown_label")
@@ -167,7 +184,7 @@ async def _model(request: Request) -> Response:
             model=service.model,
             bundle_digest=bundle.digest,
             dataset=f"{bundle.dataset.name}@{bundle.dataset.version}",
-            limits=_limits(service.settings),
+            limits=_limits(service),
             card=await asyncio.to_thread(card.read_text, "utf-8") if card.is_file() else "",
             **{name: getattr(bundle, name) for name in same},
         )
@@ -203,9 +220,18 @@ def _service(request: Request) -> Service:
     return service
 
 
-def _limits(settings: ServeSettings) -> Limits:
+def _content_type(request: Request) -> str:
+    return request.headers.get("content-type", "")
+
+
+def _limits(service: Service) -> Limits:
+    settings = service.settings
     return Limits(
         max_body_bytes=settings.max_body_bytes,
+        max_pixels=next(
+            step.params["max_pixels"] for step in service.predictor.bundle.preprocess if "max_pixels" in step.params
+        ),
+        max_json_values=MAX_JSON_VALUES,
         # More would never find room in the queue.
         max_batch_files=min(settings.max_batch_files, settings.max_queue_size),
         max_queue_size=settings.max_queue_size,
@@ -221,7 +247,7 @@ def _refusal_of(error: Exception, request: Request) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, InvalidExample):
-        return invalid(error.message, code="invalid_example")
+        return no_picture(error)
     status = error.status_code if isinstance(error, HTTPException) else 500
     return of_status(status, request.url.path, request.method)
 

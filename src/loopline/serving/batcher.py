@@ -1,50 +1,72 @@
-"""Dynamic batching: whatever waits when the engine becomes free is predicted together.
+"""Dynamic batching: pictures from many requests, decoded side by side and predicted together.
 
-An idle engine never waits for company unless `max_queue_delay_ms` says so: under load batches grow by themselves, for
-the next one gathers while the present one is computed.
+    event loop ── submit ──> decoder threads ──> ready ──> engine thread: what is ready, up to max_batch_size
+        ^                                                       │
+        └──────────────── one wake-up per batch ────────────────┘
+
+A batch forms while the engine is busy, so a lone request never waits for company and a burst is answered in few calls.
+Decoding comes before batching: a picture that cannot be decoded fails alone. A picture goes from thread to thread
+without a detour through the event loop, which costs a third of the time of a tiny model.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from loopline.core.errors import LooplineError
+from loopline.core.errors import LooplineError, StateError
 from loopline.predictor.answer import Answer
-from loopline.serving.refusals import not_ready, queue_full
+from loopline.serving.reading import Decode, Decoded, Pixels
+from loopline.serving.refusals import not_ready, queue_full, timed_out
 from loopline.serving.settings import ServeSettings
 
-# H height, W width, C channels.
-Pixels = NDArray[np.uint8]
+T = TypeVar("T")
+
+# How long an engine thread that hangs may hold up the end of the process.
+_JOIN_TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer with the batch that it was computed in."""
+    """A picture that was predicted, with the batch that it was predicted in."""
 
+    decoded: Decoded
     answer: Answer
     batch_size: int
+    decode_ms: float
     queue_ms: float
     infer_ms: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Job:
-    x_HWC: Pixels
-    arrived_s: float
+    """A picture on its way; the threads fill in their parts."""
+
+    decode: Decode
     outcome: asyncio.Future[Outcome]
+    decoded: Decoded | None = None
+    decode_ms: float = 0.0
+    # Of `time.perf_counter`.
+    ready_s: float = 0.0
+    is_taken: bool = False
+    # Nobody waits for it any more: the threads pass over it.
+    is_abandoned: bool = False
+
+
+# What became of a job; None where it was abandoned.
+_Result = tuple[_Job, Outcome | Exception | None]
 
 
 class Batcher:
-    """Queues pictures and predicts them in batches, one batch at a time in a thread of its own; lives in one loop."""
+    """Between `start` and `close`, the tasks of one event loop may `submit`."""
 
     def __init__(
         self,
@@ -54,114 +76,154 @@ class Batcher:
         on_batch: Callable[[int], None] = lambda _size: None,
         on_failure: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
-        """`on_batch` hears each batch's size, `on_failure` each exception of the engine; both in the loop's thread."""
+        """`on_batch` hears each batch's size, in the engine's thread.
+
+        `on_failure` hears what the engine raised, in the loop's thread.
+        """
         self._predict = predict
         self._settings = settings
         self._on_batch = on_batch
         self._on_failure = on_failure
-        self._waiting: deque[_Job] = deque()
-        self._changed = asyncio.Event()
-        self._closing = False
-        self._engine = ThreadPoolExecutor(1, thread_name_prefix="engine")
-        self._worker: asyncio.Task[None] | None = None
+        self._ready: deque[_Job] = deque()
+        self._num_undecoded = 0
+        self._is_closed = False
+        # Guards the three above.
+        self._changed = threading.Condition()
+        # Touched by the event loop alone.
         self.num_admitted = 0
+        self._settled = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        num_decoders = settings.num_decode_threads or os.cpu_count() or 1
+        self._decoders = ThreadPoolExecutor(num_decoders, thread_name_prefix="decode")
+        self._engine = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
-        """Begins to predict; call it inside the running loop."""
-        self._worker = asyncio.create_task(self._work())
+        """Starts the engine's thread; call it inside the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._engine.start()
 
     async def close(self) -> None:
-        """Answers everything that was accepted, then ends; later pictures are refused with 503."""
-        self._closing = True
-        self._changed.set()
-        if self._worker is not None:
-            await self._worker
-        self._engine.shutdown()
+        """Waits for everything that was accepted, at most as long as a request may take, and ends the threads."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                while self.num_admitted:
+                    self._settled.clear()
+                    await self._settled.wait()
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._engine.join, _JOIN_TIMEOUT_S)
 
-    @contextmanager
-    def admit(self, num_examples: int) -> Iterator[None]:
-        """Takes places for a request's pictures from before they are decoded until they are answered.
-
-        Raises a 429 where fewer are free: what a server holds in memory is bounded.
-        """
-        if self._closing:
-            raise not_ready("it is shutting down.")
-        if self.num_admitted + num_examples > self._settings.max_queue_size:
+    def check_room(self, num_pictures: int) -> None:
+        """Raises a 429 where so many more would exceed `max_queue_size`: what a server holds in memory is bounded."""
+        if self.num_admitted + num_pictures > self._settings.max_queue_size:
             raise queue_full(self._settings.max_queue_size)
-        self.num_admitted += num_examples
+
+    async def submit(self, decode: Decode, *, timeout_s: float) -> Outcome:
+        """Decodes and predicts one picture.
+
+        Raises a 429 at once where there is no room, a 504 after `timeout_s`, a 503 where the engine fails, and whatever
+        `decode` raises.
+        """
+        self.check_room(1)
+        job = _Job(decode, asyncio.get_running_loop().create_future())
+        self.num_admitted += 1
+        with self._changed:
+            self._num_undecoded += 1
+        self._decoders.submit(self._decode, job)
         try:
-            yield
+            async with asyncio.timeout(timeout_s):
+                return await job.outcome
+        except TimeoutError:
+            if job.is_taken:
+                self._on_failure(StateError(f"the engine gave no answer within {timeout_s:.3g} s."))
+            raise timed_out(self._settings.request_timeout_s) from None
         finally:
-            self.num_admitted -= num_examples
+            job.is_abandoned = True
 
-    async def predict(self, x_HWC: Pixels) -> Outcome:
-        """One decoded picture's outcome; raises a 503 where the engine fails."""
-        if self._closing:
-            raise not_ready("it is shutting down.")
-        job = _Job(x_HWC, time.perf_counter(), asyncio.get_running_loop().create_future())
-        self._waiting.append(job)
-        self._changed.set()
-        return await job.outcome
+    def _decode(self, job: _Job) -> None:
+        """In a decoder thread."""
+        started_s = time.perf_counter()
+        error: Exception | None = None
+        try:
+            if not job.is_abandoned:
+                job.decoded = job.decode()
+        except Exception as caught:  # noqa: BLE001 - carried to the request that waits for it
+            error = caught
+        job.ready_s = time.perf_counter()
+        job.decode_ms = 1000 * (job.ready_s - started_s)
+        with self._changed:
+            self._num_undecoded -= 1
+            if job.decoded is not None:
+                self._ready.append(job)
+            self._changed.notify()
+        if job.decoded is None:
+            self._deliver([(job, error)])
 
-    async def _work(self) -> None:
-        while await self._some_wait():
-            await self._wait_for_company()
-            await self._run(self._take())
-
-    async def _some_wait(self) -> bool:
-        """Waits for a picture; False when the batcher closes and none is left."""
-        while not self._waiting and not self._closing:
-            self._changed.clear()
-            await self._changed.wait()
-        return bool(self._waiting)
-
-    async def _wait_for_company(self) -> None:
-        deadline_s = self._waiting[0].arrived_s + self._settings.max_queue_delay_ms / 1000
-        while len(self._waiting) < self._settings.max_batch_size and not self._closing:
-            rest_s = deadline_s - time.perf_counter()
-            if rest_s <= 0:
-                return
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), rest_s)
-            except TimeoutError:
-                return
+    def _run(self) -> None:
+        """In the engine's thread."""
+        while jobs := self._take():
+            wanted = [job for job in jobs if not job.is_abandoned]
+            results: list[_Result] = [(job, None) for job in jobs if job.is_abandoned]
+            if wanted:
+                results += self._infer(wanted)
+            self._deliver(results)
 
     def _take(self) -> list[_Job]:
-        jobs: list[_Job] = []
-        while self._waiting and len(jobs) < self._settings.max_batch_size:
-            job = self._waiting.popleft()
-            # Done means cancelled: its request timed out or its caller went away.
-            if not job.outcome.done():
-                jobs.append(job)
+        """The next batch, oldest first; empty only at the end."""
+        settings = self._settings
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._is_closed)
+            if settings.max_queue_delay_ms and self._ready:
+                # Nobody is waited for who is not known to come: alone on the server, the delay costs nothing.
+                self._changed.wait_for(
+                    lambda: len(self._ready) >= settings.max_batch_size or not self._num_undecoded or self._is_closed,
+                    self._ready[0].ready_s + settings.max_queue_delay_ms / 1000 - time.perf_counter(),
+                )
+            jobs = [self._ready.popleft() for _ in range(min(len(self._ready), settings.max_batch_size))]
+        for job in jobs:
+            job.is_taken = True
         return jobs
 
-    async def _run(self, jobs: list[_Job]) -> None:
-        if not jobs:
-            return
+    def _infer(self, jobs: list[_Job]) -> list[_Result]:
         started_s = time.perf_counter()
+        decoded = [job.decoded for job in jobs if job.decoded is not None]
         try:
-            answers = await asyncio.get_running_loop().run_in_executor(
-                self._engine, self._predict, [job.x_HWC for job in jobs]
-            )
+            answers = self._predict([each.x_HWC for each in decoded])
+            if len(answers) != len(jobs):
+                raise StateError(f"the predictor gave {len(answers)} answers to {len(jobs)} pictures.")
         except Exception as error:  # noqa: BLE001 - whatever an engine raises, the server lives and says so
-            self._on_failure(error)
-            await self._fail(jobs, error)
-            return
+            self._call(self._on_failure, error)
+            if len(jobs) > 1:
+                # Each alone, so that whoever is innocent is answered.
+                return [result for job in jobs for result in self._infer([job])]
+            return [(jobs[0], not_ready(sentence_of(error)))]
         infer_ms = 1000 * (time.perf_counter() - started_s)
         self._on_batch(len(jobs))
-        for job, answer in zip(jobs, answers, strict=True):
-            if not job.outcome.done():
-                queue_ms = 1000 * (started_s - job.arrived_s)
-                job.outcome.set_result(Outcome(answer, len(jobs), queue_ms, infer_ms))
+        return [
+            (job, Outcome(each, answer, len(jobs), job.decode_ms, 1000 * (started_s - job.ready_s), infer_ms))
+            for job, each, answer in zip(jobs, decoded, answers, strict=True)
+        ]
 
-    async def _fail(self, jobs: list[_Job], error: Exception) -> None:
-        """Tries the members of a failed batch alone, so that one of them does not fail the others."""
-        if len(jobs) > 1:
-            for job in jobs:
-                await self._run([job])
-        elif not jobs[0].outcome.done():
-            jobs[0].outcome.set_exception(not_ready(sentence_of(error)))
+    def _deliver(self, results: list[_Result]) -> None:
+        self._call(self._settle, results)
+
+    def _call(self, function: Callable[[T], None], value: T) -> None:
+        """From any thread, in the event loop's."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(function, value)
+
+    def _settle(self, results: list[_Result]) -> None:
+        self.num_admitted -= len(results)
+        self._settled.set()
+        for job, value in results:
+            if job.outcome.done() or value is None:
+                continue
+            if isinstance(value, Exception):
+                job.outcome.set_exception(value)
+            else:
+                job.outcome.set_result(value)
 
 
 def sentence_of(error: Exception) -> str:

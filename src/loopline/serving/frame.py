@@ -1,23 +1,25 @@
-"""What surrounds every request: an id, limits on its body, a count of how it ended, and an end for the unexpected."""
+"""What surrounds every request: an id, a count, a line in the access log, and an end for the unexpected."""
 
 from __future__ import annotations
 
-import asyncio
+import json
 import logging
 import re
 import time
 import uuid
 from typing import TYPE_CHECKING
 
-from loopline.serving.refusals import Refusal, body_too_large, body_too_slow
+from loopline.serving.refusals import unexpected
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from loopline.serving.settings import ServeSettings
     from loopline.serving.telemetry import Telemetry
 
+ACCESS_LOGGER = "loopline.serving.access"
+
 _LOGGER = logging.getLogger(__name__)
+_ACCESS = logging.getLogger(ACCESS_LOGGER)
 _HEADER = b"x-request-id"
 # What may go into a log and a header as it came; anything else is replaced by an id of ours.
 _ACCEPTED_ID = re.compile(rb"[A-Za-z0-9._:+/=-]{1,128}")
@@ -26,79 +28,64 @@ _METHODS = {"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}
 
 
 class RequestFrame:
-    """ASGI middleware; routes find `request_id` and `started_s` in the request's state."""
+    """ASGI middleware; routes find `request_id` and `started_s` (of `time.perf_counter`) in the request's state."""
 
-    def __init__(self, app: ASGIApp, *, telemetry: Telemetry, settings: ServeSettings) -> None:
+    def __init__(self, app: ASGIApp, *, telemetry: Telemetry) -> None:
         self._app = app
         self._telemetry = telemetry
-        self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Frames one HTTP request; other events pass."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        scope.setdefault("state", {}).update(request_id=request_id, started_s=time.perf_counter())
-        has_started = False
+        request_id, started_s = _request_id(scope), time.perf_counter()
+        scope.setdefault("state", {}).update(request_id=request_id, started_s=started_s)
+        status = 0
 
         async def counted(message: Message) -> None:
-            nonlocal has_started
+            nonlocal status
             if message["type"] == "http.response.start":
-                has_started = True
-                message["headers"] = [*message.get("headers", []), (_HEADER, request_id.encode())]
-                self._count(scope, message["status"])
+                status = message["status"]
+                headers = [*message.get("headers", []), (_HEADER, request_id.encode())]
+                if scope["app"].state.is_stopping:
+                    # So that no client sends its next request into a connection that is about to close.
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             await send(message)
 
         try:
-            await self._app(scope, self._limited(scope, receive), counted)
+            await self._app(scope, receive, counted)
         except Exception:
             # A defect of ours: its traceback goes to the server's log, the id to the caller.
             _LOGGER.exception("request %s failed", request_id)
-            if has_started:
+            if status:
                 raise
-            await _send(_unexpected(request_id), counted)
+            await _send_unexpected(request_id, counted)
+        finally:
+            self._count(scope, request_id, status, started_s)
 
-    def _limited(self, scope: Scope, receive: Receive) -> Receive:
-        """Receives a body within the limits of size and time; counts what comes, for a declared length may lie."""
-        num_received = 0
-        is_complete = False
-
-        async def limited() -> Message:
-            nonlocal num_received, is_complete
-            if is_complete:
-                return await receive()
-            rest_s = scope["state"]["started_s"] + self._settings.request_timeout_s - time.perf_counter()
-            try:
-                message = await asyncio.wait_for(receive(), max(rest_s, 0.001))
-            except TimeoutError:
-                raise body_too_slow(self._settings.request_timeout_s) from None
-            num_received += len(message.get("body", b""))
-            if num_received > self._settings.max_body_bytes:
-                raise body_too_large(self._settings.max_body_bytes)
-            is_complete = not message.get("more_body", False)
-            return message
-
-        return limited
-
-    def _count(self, scope: Scope, status: int) -> None:
+    def _count(self, scope: Scope, request_id: str, status: int, started_s: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._telemetry.requests.labels(route, method, str(status)).inc()
+        if _ACCESS.isEnabledFor(logging.INFO):
+            line = {
+                "request_id": request_id,
+                "method": method,
+                "route": route,
+                "status": status,
+                "ms": round(1000 * (time.perf_counter() - started_s), 2),
+            }
+            _ACCESS.info(json.dumps(line))
 
 
-def _unexpected(request_id: str) -> Message:
-    refusal = Refusal(
-        500, "unexpected", "the server has a defect; the request's id finds it in the server's log.",
-        next_step="report it with the request id",
-    )  # fmt: skip
-    return {"type": "http.response.body", "body": refusal.body(request_id).model_dump_json().encode()}
-
-
-async def _send(body: Message, send: Send) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body["body"])).encode())]
-    await send({"type": "http.response.start", "status": 500, "headers": headers})
-    await send(body)
+async def _send_unexpected(request_id: str, send: Send) -> None:
+    refusal = unexpected()
+    body = refusal.body(request_id).model_dump_json().encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _request_id(scope: Scope) -> str:

@@ -1,10 +1,12 @@
 """From a request's body to a picture: multipart or JSON, and nothing that was not asked for.
 
-Reading is the event loop's work; decoding and parsing take long and belong into a thread.
+The event loop receives bytes within the limits; taking them apart, decoding and digesting is the threads' work.
+H height, W width, C channels.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
@@ -12,23 +14,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 from fastapi import Request
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 
 from loopline.core.errors import InvalidExample
 from loopline.core.store import digest_bytes
 from loopline.predictor.answer import PredictorLike
-from loopline.serving.batcher import Pixels
-from loopline.serving.refusals import LOOK_AT_DOCS, Refusal, invalid, wrong_type
+from loopline.serving.multipart import parse_files
+from loopline.serving.refusals import body_too_large, body_too_slow, invalid, wrong_type
 from loopline.serving.schemas import PredictBody
+from loopline.serving.settings import ServeSettings
 
+Pixels = NDArray[np.uint8]
 B = TypeVar("B", bound=BaseModel)
-_MULTIPART, _JSON = "multipart/form-data", "application/json"
+
+MULTIPART, JSON = "multipart/form-data", "application/json"
+# A parsed number or list costs many times its text, and parsing holds up every other thread: pictures in JSON are for
+# small ones. 400×400 pixels in three channels pass.
+MAX_JSON_VALUES = 500_000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
     """A picture with the bytes it came as: the file's, or the JSON body's where it came as numbers."""
 
@@ -40,44 +48,67 @@ class Decoded:
 Decode = Callable[[], Decoded]
 
 
-async def read_picture(request: Request, predictor: PredictorLike) -> Decode:
-    """Reads the body of /predict; what it returns decodes it, raising `InvalidExample` or a `Refusal`."""
-    kind = _content_type(request)
-    if kind == _JSON:
-        body = await request.body()
+async def read_body(request: Request, settings: ServeSettings) -> bytes:
+    """The whole body, within the limits of size and time.
+
+    A declared length over the limit is refused before anything is read. Where none is declared, what comes over the
+    limit is thrown away, for a client that is still sending would not see the answer; but only as much again, and then
+    the connection is closed on one that never ends.
+    """
+    limit_bytes = settings.max_body_bytes
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit_bytes:
+        raise body_too_large(limit_bytes)
+    chunks: list[bytes] = []
+    num_bytes = 0
+    try:
+        async with asyncio.timeout(settings.request_timeout_s):
+            async for chunk in request.stream():
+                num_bytes += len(chunk)
+                if num_bytes <= limit_bytes:
+                    chunks.append(chunk)
+                elif num_bytes <= 2 * limit_bytes:
+                    chunks.clear()
+                else:
+                    raise body_too_large(limit_bytes, close=True)
+    except TimeoutError:
+        raise body_too_slow(settings.request_timeout_s) from None
+    if num_bytes > limit_bytes:
+        raise body_too_large(limit_bytes)
+    return b"".join(chunks)
+
+
+def picture_decoder(body: bytes, content_type: str, predictor: PredictorLike) -> Decode:
+    """What decodes the body of /predict; it may raise `InvalidExample` or a `Refusal`."""
+    kind = media_type(content_type)
+    if kind == JSON:
         return lambda: _decode_json(body, predictor)
-    if kind != _MULTIPART:
-        raise wrong_type(kind, f"{_MULTIPART} with a field 'file', or {_JSON}")
-    files = await _read_form(request, field="file", max_files=1)
-    if len(files) > 1:
-        raise invalid("several fields 'file' given; expected one. POST /predict/batch takes several.")
-    return decoder_of(files[0][1], predictor)
+    if kind != MULTIPART:
+        raise wrong_type(kind, f"{MULTIPART} with a field 'file', or {JSON}")
+
+    def decode() -> Decoded:
+        files = parse_files(body, content_type, field="file", max_files=1)
+        return file_decoder(files[0].data, predictor)()
+
+    return decode
 
 
-async def read_pictures(request: Request, *, max_files: int) -> list[tuple[str, bytes]]:
-    """Reads the body of /predict/batch: file names and contents in their order, at most `max_files`."""
-    kind = _content_type(request)
-    if kind != _MULTIPART:
-        raise wrong_type(kind, f"{_MULTIPART} with fields 'files'")
-    files = await _read_form(request, field="files", max_files=max_files)
-    if len(files) > max_files:
-        raise Refusal(
-            413, "too_many_files", f"more than {max_files} files given, which is the limit.", next_step="send fewer"
-        )
-    return files
-
-
-async def read_json(request: Request, kind: type[B]) -> B:
-    """Reads a small JSON body as `kind`; raises a 422 that names each wrong field."""
-    given = _content_type(request)
-    if given != _JSON:
-        raise wrong_type(given, _JSON)
-    return _parse(await request.body(), kind)
-
-
-def decoder_of(raw: bytes, predictor: PredictorLike) -> Decode:
-    """What decodes a file's bytes."""
+def file_decoder(raw: bytes, predictor: PredictorLike) -> Decode:
+    """What decodes a file's bytes; it may raise `InvalidExample`."""
     return lambda: Decoded(raw, digest_bytes(raw), predictor.decode(raw))
+
+
+def read_json(body: bytes, content_type: str, kind: type[B]) -> B:
+    """A JSON body as `kind`; raises a 415 for another type and a 422 that names each wrong field."""
+    given = media_type(content_type)
+    if given != JSON:
+        raise wrong_type(given, JSON)
+    return _parse(body, kind)
+
+
+def media_type(content_type: str) -> str:
+    """The header's value without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _decode_json(body: bytes, predictor: PredictorLike) -> Decoded:
@@ -88,28 +119,15 @@ def _decode_json(body: bytes, predictor: PredictorLike) -> Decoded:
         raw = base64.b64decode(parsed.image, validate=True)
     except (binascii.Error, ValueError):
         raise InvalidExample("'image' is not base64; expected the bytes of a picture file in base64.") from None
-    return decoder_of(raw, predictor)()
-
-
-async def _read_form(request: Request, *, field: str, max_files: int) -> list[tuple[str, bytes]]:
-    """The files under `field`, of which one more than `max_files` is read; every other field is refused."""
-    try:
-        async with request.form(max_files=max_files + 1, max_fields=1) as form:
-            for name, value in form.multi_items():
-                if name != field:
-                    raise invalid(f"unknown field '{name[:100]}' given; expected only '{field}'.")
-                if not isinstance(value, UploadFile):
-                    raise invalid(f"field '{field}' is text; expected a file (a part with a filename).")
-            files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-            if not files:
-                raise invalid(f"no file given; expected one in the field '{field}'.")
-            return [((file.filename or "")[:200], await file.read()) for file in files]
-    except HTTPException as error:
-        # The parser's words: a missing boundary, too many parts, a part that is cut off.
-        raise Refusal(400, "malformed_body", f"{error.detail.rstrip('.')}.", next_step=LOOK_AT_DOCS) from None
+    return file_decoder(raw, predictor)()
 
 
 def _parse(body: bytes, kind: type[B]) -> B:
+    # Every value but the first of its list or object follows a comma, every list a bracket: counting costs nothing.
+    if body.count(b",") + body.count(b"[") > MAX_JSON_VALUES:
+        raise invalid(
+            f"the body holds more than {MAX_JSON_VALUES:,} values, which is the limit; send the picture as a file."
+        )
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
@@ -139,7 +157,3 @@ def _problem(problem: str, loc: tuple[int | str, ...], message: str, kind: type[
         return f"field '{place}' is missing"
     message = message.removeprefix("Value error, ")
     return f"field '{place}': {message[0].lower()}{message[1:]}" if place else message
-
-
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

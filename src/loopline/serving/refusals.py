@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
+from loopline.core.errors import InvalidExample
 from loopline.serving.schemas import ErrorBody, ErrorDetail
 
 # What a caller can do about a code of its own.
 LOOK_AT_DOCS = "GET /docs lists the routes and what they take"
+# Queues move and engines recover in less; a second is the header's smallest unit.
+_SOON = {"Retry-After": "1"}
+# The rest of the request is not worth reading.
+_CLOSE = {"Connection": "close"}
 
 
 class Refusal(Exception):
     """An HTTP error with a code for programs, a sentence for people, and what to do next."""
 
     def __init__(
-        self, status: int, code: str, message: str, *, next_step: str | None = None, retry_after_s: int | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        next_step: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.next_step = next_step
-        self.retry_after_s = retry_after_s
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers beyond the usual ones."""
-        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
+        # Beyond the usual ones.
+        self.headers = dict(headers or {})
 
     def body(self, request_id: str) -> ErrorBody:
         """The body of the response."""
@@ -42,7 +50,7 @@ def queue_full(max_queue_size: int) -> Refusal:
         "queue_full",
         f"{max_queue_size} pictures are waiting already, which is the limit.",
         next_step="try again after the time in Retry-After",
-        retry_after_s=1,
+        headers=_SOON,
     )
 
 
@@ -60,23 +68,25 @@ def not_ready(reason: str) -> Refusal:
         "not_ready",
         f"the model does not predict at the moment: {reason}",
         next_step="GET /readyz",
-        retry_after_s=1,
+        headers=_SOON,
     )
 
 
-def body_too_large(max_body_bytes: int) -> Refusal:
-    """413: more bytes than the server reads."""
+def body_too_large(max_body_bytes: int, *, close: bool = False) -> Refusal:
+    """413: more bytes than the server reads; `close` ends the connection with the answer."""
     return Refusal(
         413,
         "body_too_large",
         f"the body is larger than {max_body_bytes:,} bytes, which is the limit.",
         next_step="send a smaller picture, or fewer at once",
+        headers=_CLOSE if close else None,
     )
 
 
 def body_too_slow(timeout_s: float) -> Refusal:
     """408: the body did not come in time."""
-    return Refusal(408, "body_too_slow", f"the body did not arrive within {timeout_s:g} s.", next_step="send it again")
+    sentence = f"the body did not arrive within {timeout_s:g} s."
+    return Refusal(408, "body_too_slow", sentence, next_step="send it again", headers=_CLOSE)
 
 
 def wrong_type(given: str, expected: str) -> Refusal:
@@ -88,6 +98,22 @@ def wrong_type(given: str, expected: str) -> Refusal:
 def invalid(message: str, *, code: str = "invalid_request") -> Refusal:
     """422: understood, and wrong."""
     return Refusal(422, code, message, next_step=LOOK_AT_DOCS)
+
+
+def no_picture(error: InvalidExample) -> Refusal:
+    """422: a file or pixels that cannot become an input of the model."""
+    next_step = error.next_command or "check that the file opens in a picture viewer"
+    return Refusal(422, "invalid_example", error.message, next_step=next_step)
+
+
+def unexpected() -> Refusal:
+    """500: a defect of ours."""
+    return Refusal(
+        500,
+        "unexpected",
+        "the server has a defect; the request's id finds it in the server's log.",
+        next_step="report it with the request id",
+    )
 
 
 def of_status(status: int, path: str, method: str) -> Refusal:

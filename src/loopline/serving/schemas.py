@@ -94,6 +94,10 @@ class Limits(Record):
     """What a request may ask for."""
 
     max_body_bytes: int
+    # Width times height; refused from the file's header.
+    max_pixels: int
+    # Numbers and lists in one JSON body.
+    max_json_values: int
     max_batch_files: int
     max_queue_size: int
     request_timeout_s: float

@@ -1,15 +1,12 @@
 """What the routes share: one request's picture goes in, its answer comes out and into the log.
 
-decode (thread pool) → queue → engine (one thread, in batches) → log (writer thread)
+batcher (decode in threads, predict in batches) → answer, metrics → log (writer thread)
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,8 +16,8 @@ from loopline.predictor.answer import PredictorLike
 from loopline.serving.batcher import Batcher, Outcome
 from loopline.serving.log_writer import LogWriter
 from loopline.serving.readiness import Readiness
-from loopline.serving.reading import Decode, Decoded
-from loopline.serving.refusals import not_ready, timed_out
+from loopline.serving.reading import Decode
+from loopline.serving.refusals import not_ready
 from loopline.serving.schemas import PredictAnswer, Timings
 from loopline.serving.settings import ServeSettings
 from loopline.serving.telemetry import STAGES, Telemetry
@@ -63,9 +60,6 @@ class Service:
             on_written=telemetry.rows_written.inc,
             on_dropped=telemetry.rows_dropped.inc,
         )
-        self._decoders = ThreadPoolExecutor(
-            settings.num_decode_threads or os.cpu_count() or 1, thread_name_prefix="decode"
-        )
         telemetry.watch_queue(lambda: self.batcher.num_admitted)
         self.batcher.start()
         await self.readiness.start()
@@ -74,36 +68,29 @@ class Service:
         """Answers what was accepted, then writes the log to its end."""
         await self.batcher.close()
         await self.readiness.close()
-        self._decoders.shutdown()
         await asyncio.to_thread(self.writer.close)
 
-    def admit(self, num_examples: int) -> AbstractContextManager[None]:
-        """Places for a request's pictures; raises a 503 where the model is not ready and a 429 where all are taken."""
+    def check(self, num_pictures: int) -> None:
+        """Raises a 503 where the model is not ready and a 429 where so many pictures find no room."""
         if not self.readiness.is_ready:
             raise not_ready(self.readiness.reason)
-        return self.batcher.admit(num_examples)
+        self.batcher.check_room(num_pictures)
 
     async def answer(self, given: Given) -> PredictAnswer:
-        """Decodes, predicts and logs one picture, which must be admitted.
+        """Decodes, predicts and logs one picture.
 
-        Raises `InvalidExample` for one that is no picture, a 504 where it takes too long, a 503 where predicting fails.
+        Raises `InvalidExample` for one that is no picture, a 429 where there is no room, a 504 where it takes too long,
+        a 503 where predicting fails.
         """
         rest_s = given.started_s + self.settings.request_timeout_s - time.perf_counter()
-        try:
-            async with asyncio.timeout(max(rest_s, 0)):
-                decode_started_s = time.perf_counter()
-                decoded = await asyncio.get_running_loop().run_in_executor(self._decoders, given.decode)
-                decode_ms = 1000 * (time.perf_counter() - decode_started_s)
-                outcome = await self.batcher.predict(decoded.x_HWC)
-        except TimeoutError:
-            raise timed_out(self.settings.request_timeout_s) from None
+        outcome = await self.batcher.submit(given.decode, timeout_s=max(rest_s, 0.0))
         timings = Timings(
-            decode_ms=decode_ms,
+            decode_ms=outcome.decode_ms,
             queue_ms=outcome.queue_ms,
             infer_ms=outcome.infer_ms,
             total_ms=1000 * (time.perf_counter() - given.started_s),
         )
-        self._record(given.request_id, decoded, outcome, timings)
+        self._record(given.request_id, outcome, timings)
         return self._answer(given.request_id, outcome, timings)
 
     def label(self, request_id: str, label: str) -> Prediction:
@@ -126,8 +113,8 @@ class Service:
             timings_ms=timings,
         )
 
-    def _record(self, request_id: str, decoded: Decoded, outcome: Outcome, timings: Timings) -> None:
-        answer, bundle = outcome.answer, self.predictor.bundle
+    def _record(self, request_id: str, outcome: Outcome, timings: Timings) -> None:
+        answer, decoded, bundle = outcome.answer, outcome.decoded, self.predictor.bundle
         self.telemetry.predictions.labels(answer.label).inc()
         for stage in STAGES:
             self.telemetry.latency.labels(stage).observe(getattr(timings, f"{stage}_ms") / 1000)

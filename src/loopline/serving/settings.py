@@ -18,7 +18,10 @@ class ServeSettings(Record):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
     max_batch_size: int = Field(32, ge=1, le=4096, description="Most pictures that the engine predicts at once.")
     max_queue_delay_ms: float = Field(
-        0.0, ge=0, le=10_000, description="Longest that a picture waits for company while the engine is idle."
+        0.0,
+        ge=0,
+        le=10_000,
+        description="Longest that a picture waits for others that are being decoded, to fill a batch.",
     )
     max_queue_size: int = Field(
         1024, ge=1, description="Most pictures that are accepted and not answered yet; more are refused with 429."
@@ -39,4 +42,6 @@ class ServeSettings(Record):
     log_buffer_rows: int = Field(
         10_000, ge=1, description="Most predictions that wait for the log's disk; more are dropped and counted."
     )
-    access_log: bool = Field(False, description="Write a line per request to standard error.")
+    access_log: bool = Field(
+        False, description="Write one JSON line per request to standard error, without its payload."
+    )
