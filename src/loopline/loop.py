@@ -41,14 +41,14 @@ def train(
     config_dir: Path | None = None,
 ) -> Run:
     """Trains what the Hydra overrides describe, as `["recipe=fashion", "trainer.max_epochs=3"]`; returns the run."""
-    from loopline.training import train as train_stage
+    from loopline.training.fitting import train as train_stage
 
     return train_stage(overrides, workspace=_place(workspace), resume=resume, config_dir=config_dir)
 
 
 def verify_resume(overrides: Sequence[str] = (), *, workspace: Workspace | None = None) -> ResumeProof:
     """Kills a run at a random step, resumes it, and compares it with one left alone."""
-    from loopline.training import verify_resume as verify_resume_stage
+    from loopline.training.resume_proof import verify_resume as verify_resume_stage
 
     return verify_resume_stage(overrides, workspace=_place(workspace))
 
