@@ -76,6 +76,7 @@ RETURNED = (
     "loopline.predictor.Answer",
     "loopline.predictor.Engine",
     "loopline.doctor.Check",
+    "loopline.demo.walk.DemoReport",
 )
 
 
