@@ -98,6 +98,8 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # an epoch of 60,000 images and all that follows: over a minute on two idle cores
 def test_the_readme_runs(
     workspace: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
