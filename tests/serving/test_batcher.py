@@ -1,0 +1,247 @@
+"""Every option of the batcher is observed to have taken effect; failures stay with whom they belong to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from loopline.core.errors import InvalidExample
+from loopline.serving.batcher import Batcher, Outcome
+from loopline.serving.reading import Decode, file_decoder
+from loopline.serving.refusals import Refusal
+from loopline.serving.settings import ServeSettings
+
+Scenario = Callable[[], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def running(breakable: Any, **settings: Any) -> AsyncIterator[Batcher]:
+    """A batcher with one decoder thread, unless the settings say otherwise."""
+    failures: list[Exception] = []
+    batcher = Batcher(
+        breakable.predict, ServeSettings(**{"num_decode_threads": 1, **settings}), on_failure=failures.append
+    )
+    batcher.failures = failures  # type: ignore[attr-defined]  # what a test wants to see afterwards
+    batcher.start()
+    try:
+        yield batcher
+    finally:
+        breakable.may_go_on.set()
+        await batcher.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - other threads make it true
+            await asyncio.sleep(0.002)
+
+
+async def occupy(batcher: Batcher, breakable: Any, decode: Decode) -> asyncio.Task[Outcome]:
+    """Holds the engine in a batch of one, so that what comes next must wait."""
+    breakable.may_go_on.clear()
+    task = asyncio.create_task(batcher.submit(decode, timeout_s=10))
+    await until(lambda: len(breakable.batch_sizes) == 1)
+    return task
+
+
+def test_what_waits_is_predicted_together_up_to_max_batch_size(breakable: Any, picture: bytes) -> None:
+    """While the engine is busy seven pictures gather; they leave in batches of at most three."""
+
+    async def scenario() -> None:
+        decode = file_decoder(picture, breakable)
+        async with running(breakable, max_batch_size=3) as batcher:
+            first = await occupy(batcher, breakable, decode)
+            rest = [asyncio.create_task(batcher.submit(decode, timeout_s=10)) for _ in range(7)]
+            await until(lambda: len(batcher._ready) == 7)
+            breakable.may_go_on.set()
+            outcomes = await asyncio.gather(first, *rest)
+        assert breakable.batch_sizes == [1, 3, 3, 1]
+        assert [outcome.batch_size for outcome in outcomes] == [1, 3, 3, 3, 3, 3, 3, 1]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("delay_ms", "sizes"), [(0.0, [1, 1]), (500.0, [2])])
+def test_max_queue_delay_waits_for_pictures_that_are_being_decoded(
+    breakable: Any, picture: bytes, delay_ms: float, sizes: list[int]
+) -> None:
+    """Without delay the quick picture leaves alone; with delay it waits for the slow one, and no longer."""
+
+    async def scenario() -> None:
+        quick = file_decoder(picture, breakable)
+        may_end = threading.Event()
+
+        def slow() -> Any:
+            may_end.wait(10)
+            return quick()
+
+        async with running(breakable, max_queue_delay_ms=delay_ms, num_decode_threads=2) as batcher:
+            late = asyncio.create_task(batcher.submit(slow, timeout_s=10))
+            early = asyncio.create_task(batcher.submit(quick, timeout_s=10))
+            await asyncio.sleep(0.05)
+            assert early.done() == (delay_ms == 0)
+            may_end.set()
+            await asyncio.gather(early, late)
+        assert breakable.batch_sizes == sizes
+
+    asyncio.run(scenario())
+
+
+def test_max_queue_delay_ends(breakable: Any, picture: bytes) -> None:
+    """A picture whose company does not come in time leaves without."""
+
+    async def scenario() -> None:
+        quick = file_decoder(picture, breakable)
+        may_end = threading.Event()
+
+        def slow() -> Any:
+            may_end.wait(10)
+            return quick()
+
+        async with running(breakable, max_queue_delay_ms=60, num_decode_threads=2) as batcher:
+            late = asyncio.create_task(batcher.submit(slow, timeout_s=10))
+            outcome = await batcher.submit(quick, timeout_s=10)
+            may_end.set()
+            await late
+        assert outcome.batch_size == 1
+        assert 50 < outcome.queue_ms < 1000
+
+    asyncio.run(scenario())
+
+
+def test_a_lone_picture_never_waits(breakable: Any, picture: bytes) -> None:
+    """With nobody else on the server a long delay costs nothing."""
+
+    async def scenario() -> None:
+        async with running(breakable, max_queue_delay_ms=1000) as batcher:
+            outcome = await batcher.submit(file_decoder(picture, breakable), timeout_s=10)
+        assert outcome.queue_ms < 500
+
+    asyncio.run(scenario())
+
+
+def test_max_queue_size_sheds(breakable: Any, picture: bytes) -> None:
+    """One picture over the limit is refused at once with 429; when there is room again, it is taken."""
+
+    async def scenario() -> None:
+        decode = file_decoder(picture, breakable)
+        async with running(breakable, max_queue_size=2, max_batch_files=2) as batcher:
+            first = await occupy(batcher, breakable, decode)
+            second = asyncio.create_task(batcher.submit(decode, timeout_s=10))
+            await until(lambda: batcher.num_admitted == 2)
+            with pytest.raises(Refusal, match="2 pictures are waiting") as caught:
+                await batcher.submit(decode, timeout_s=10)
+            assert caught.value.status == 429
+            assert caught.value.headers == {"Retry-After": "1"}
+            breakable.may_go_on.set()
+            await asyncio.gather(first, second)
+            await batcher.submit(decode, timeout_s=10)
+
+    asyncio.run(scenario())
+
+
+def test_a_time_out_is_a_504_and_the_engine_skips_what_nobody_waits_for(breakable: Any, picture: bytes) -> None:
+    """What timed out in the queue is not predicted; an engine that hangs is reported."""
+
+    async def scenario() -> None:
+        decode = file_decoder(picture, breakable)
+        async with running(breakable) as batcher:
+            breakable.may_go_on.clear()
+            hanging = asyncio.create_task(batcher.submit(decode, timeout_s=0.2))
+            await until(lambda: len(breakable.batch_sizes) == 1)
+            with pytest.raises(Refusal) as caught:
+                await batcher.submit(decode, timeout_s=0.05)
+            assert caught.value.status == 504
+            with pytest.raises(Refusal, match="no answer within"):
+                await hanging
+            assert ["the engine gave no answer" in str(error) for error in batcher.failures] == [True]  # type: ignore[attr-defined]  # set by `running`
+            assert batcher.num_admitted == 2
+            breakable.may_go_on.set()
+            await until(lambda: batcher.num_admitted == 0)
+        assert breakable.batch_sizes == [1]
+
+    asyncio.run(scenario())
+
+
+def test_a_picture_that_cannot_be_decoded_fails_alone(breakable: Any, picture: bytes) -> None:
+    """Of forty pictures, every other one broken, twenty are answered."""
+
+    async def scenario() -> None:
+        async with running(breakable, num_decode_threads=2) as batcher:
+            raws = [picture, b"no picture"] * 20
+            said = await asyncio.gather(
+                *(batcher.submit(file_decoder(raw, breakable), timeout_s=10) for raw in raws), return_exceptions=True
+            )
+        assert [isinstance(each, InvalidExample) for each in said] == [False, True] * 20
+        assert sum(breakable.batch_sizes) == 20
+
+    asyncio.run(scenario())
+
+
+def test_a_batch_that_fails_is_tried_one_by_one(breakable: Any, picture: bytes) -> None:
+    """One member that breaks the engine takes nobody with it."""
+    inner = breakable.inner
+    poison = inner.decode(picture)
+
+    class Fragile:
+        decode = staticmethod(inner.decode)
+        may_go_on = breakable.may_go_on
+        batch_sizes = breakable.batch_sizes
+
+        def predict(self, samples: Any) -> Any:
+            answers = breakable.predict(samples)
+            if any(sample is poison for sample in samples):
+                raise RuntimeError("poisoned")
+            return answers
+
+    async def scenario() -> None:
+        good = file_decoder(picture, inner)
+
+        def bad() -> Any:
+            decoded = good()
+            return type(decoded)(decoded.raw, decoded.digest, poison)
+
+        fragile = Fragile()
+        async with running(fragile) as batcher:
+            first = await occupy(batcher, fragile, good)
+            rest = [asyncio.create_task(batcher.submit(each, timeout_s=10)) for each in (good, bad, good)]
+            await until(lambda: len(batcher._ready) == 3)
+            fragile.may_go_on.set()
+            said = await asyncio.gather(first, *rest, return_exceptions=True)
+        assert [isinstance(each, Outcome) for each in said] == [True, True, False, True]
+        assert isinstance(said[2], Refusal)
+        assert said[2].status == 503
+
+    asyncio.run(scenario())
+
+
+def test_answers_that_do_not_match_are_a_failure(breakable: Any, picture: bytes) -> None:
+    """A predictor that returns too few answers never makes a request wait for ever."""
+
+    async def scenario() -> None:
+        decode = file_decoder(picture, breakable.inner)
+        breakable.inner = type("Silent", (), {"predict": lambda _self, _samples: []})()
+        async with running(breakable) as batcher:
+            with pytest.raises(Refusal, match="gave 0 answers to 1 pictures"):
+                await batcher.submit(decode, timeout_s=5)
+
+    asyncio.run(scenario())
+
+
+def test_close_waits_for_what_was_accepted(breakable: Any, picture: bytes) -> None:
+    async def scenario() -> None:
+        decode = file_decoder(picture, breakable)
+        async with running(breakable) as batcher:
+            tasks = [asyncio.create_task(batcher.submit(decode, timeout_s=10)) for _ in range(50)]
+            await asyncio.sleep(0)
+            started_s = time.perf_counter()
+        assert all(task.done() and task.exception() is None for task in tasks)
+        assert time.perf_counter() - started_s < 5
+
+    asyncio.run(scenario())
