@@ -164,6 +164,7 @@ def test_data_for_another_task_is_refused(workspace: Workspace, tmp_path: Path, 
         lines.append(f"{index}.png,{index}.5")
     table = tmp_path / "table.csv"
     table.write_text("\n".join(lines), encoding="utf-8")
-    loopline.data.snapshot(table, name="values", task="regression", workspace=workspace)
+    shares = loopline.data.Options(validation_share=0.3, test_share=0.3)
+    loopline.data.snapshot(table, name="values", task="regression", options=shares, workspace=workspace)
     with pytest.raises(ConfigError, match="snapshot 'values' holds image inputs for regression; expected image inputs"):
         train((*quick, "data.name=values"), workspace=workspace)

@@ -1,0 +1,193 @@
+"""The page, used in a real browser: upload, answer, feedback, an error in words. Needs chromium and chromedriver."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loopline.serving.page import _FILES, _FOLDER
+
+CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
+# How WebDriver marks an element in its JSON.
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed")
+
+Serving = Callable[..., AbstractContextManager[Any]]
+
+
+class Browser:
+    """A headless Chromium, driven by the W3C WebDriver protocol: JSON over HTTP."""
+
+    def __init__(self, port: int, profile: Path) -> None:
+        self._port = port
+        flags = (
+            "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+            " --disable-component-update --disable-sync --use-fake-device-for-media-stream"
+            " --use-fake-ui-for-media-stream --window-size=1280,1000"
+        )
+        options = {"binary": CHROMIUM, "args": [*flags.split(), f"--user-data-dir={profile}"]}
+        wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
+        self._session = f"/session/{self._call('POST', '/session', capabilities=wanted)['sessionId']}"
+
+    def _call(self, method: str, path: str, **body: Any) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        try:
+            connection.request(method, path, json.dumps(body) if method == "POST" else None)
+            value = json.loads(connection.getresponse().read())["value"]
+        finally:
+            connection.close()
+        assert not (isinstance(value, dict) and "error" in value), value
+        return value
+
+    def open(self, url: str) -> None:
+        self._call("POST", f"{self._session}/url", url=url)
+
+    def run(self, script: str) -> Any:
+        return self._call("POST", f"{self._session}/execute/sync", script=f"return {script}", args=[])
+
+    def wait(self, script: str) -> Any:
+        """Until the expression is true; its value."""
+        deadline_s = time.monotonic() + 15
+        while not (value := self.run(script)):
+            assert time.monotonic() < deadline_s, script
+            time.sleep(0.05)
+        return value
+
+    def find(self, css: str) -> str:
+        found = self._call("POST", f"{self._session}/element", using="css selector", value=css)
+        return str(found[ELEMENT])
+
+    def type(self, css: str, text: str) -> None:
+        self._call("POST", f"{self._session}/element/{self.find(css)}/value", text=text)
+
+    def click(self, css: str) -> None:
+        self._call("POST", f"{self._session}/element/{self.find(css)}/click")
+
+    def complaints(self) -> list[str]:
+        """What the browser's console holds, but for answers that are no success, which it lists as well."""
+        entries = self._call("POST", f"{self._session}/se/log", type="browser")
+        return [entry["message"] for entry in entries if "Failed to load resource" not in entry["message"]]
+
+    def close(self) -> None:
+        self._call("DELETE", self._session)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    driver = subprocess.Popen([str(DRIVER), f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline_s = time.monotonic() + 15
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert time.monotonic() < deadline_s, "chromedriver does not start"
+            time.sleep(0.05)
+        opened = Browser(port, tmp_path / "profile")
+        yield opened
+        opened.close()
+    finally:
+        driver.terminate()
+        driver.wait(10)
+
+
+@needs_browser
+def test_a_person_uploads_corrects_and_meets_an_error(
+    server: Callable[..., AbstractContextManager[Any]], browser: Browser, tmp_path: Path, picture: bytes
+) -> None:
+    """Two files at once: a picture gets an answer that can be corrected, a text file the server's own sentence."""
+    (tmp_path / "shape.png").write_bytes(picture)
+    (tmp_path / "notes.txt").write_text("this is no picture")
+    with server(command="ui") as process:
+        browser.open(process.url)
+        assert browser.wait("document.getElementById('state').dataset.state === 'ready'")
+        assert browser.wait("document.getElementById('facts').textContent.startsWith('3 labels')")
+        browser.type("#files", f"{tmp_path / 'shape.png'}\n{tmp_path / 'notes.txt'}")
+        label = browser.wait("document.querySelector('.label')?.textContent")
+        refusal = browser.wait("document.querySelector('.refusal')?.textContent")
+        assert "that is no picture given; expected PNG" in refusal
+        assert browser.run("document.querySelectorAll('.bars li').length") == 3
+        request_id = browser.run("document.querySelector('.figures code').textContent")
+        true = next(name for name in ("circle", "cross", "square") if name != label)
+        browser.type(".feedback select", true)
+        browser.click(".feedback button")
+        assert (
+            browser.wait("document.querySelector('.feedback-said').textContent") == f"Kept: it is {true}, not {label}."
+        )
+        # Nothing inline was refused, nothing failed in the script.
+        assert browser.complaints() == []
+        assert process.stop() == 0
+        from loopline.prediction_log import open_log
+
+        with open_log(process.log) as log:
+            (row,) = log.read()
+    assert (row.request_id, row.predicted, row.label) == (request_id, label, true)
+
+
+@needs_browser
+def test_the_camera_takes_a_picture(server: Callable[..., AbstractContextManager[Any]], browser: Browser) -> None:
+    """The browser's own test camera stands for a real one; closing ends it."""
+    with server("--ui") as process:
+        browser.open(process.url)
+        browser.click("#camera-open")
+        browser.wait("document.getElementById('video').videoWidth > 0")
+        browser.click("#camera-take")
+        assert browser.wait("document.querySelector('.label')?.textContent")
+        browser.click("#camera-close")
+        assert browser.run("document.getElementById('camera').hidden")
+        assert browser.complaints() == []
+
+
+@needs_browser
+def test_a_narrow_screen_needs_no_scrolling_sideways(
+    server: Callable[..., AbstractContextManager[Any]], browser: Browser, tmp_path: Path, picture: bytes
+) -> None:
+    (tmp_path / "a-rather-long-name-of-a-file-that-somebody-has-photographed.png").write_bytes(picture)
+    with server("--ui") as process:
+        browser.open(process.url)
+        browser.type("#files", str(next(tmp_path.glob("a-rather-*.png"))))
+        browser.wait("document.querySelector('.label')?.textContent")
+        # Chromium's windows are no narrower than 500 pixels; a frame is.
+        browser.run("document.body.style.width = '390px'")
+        assert browser.run("document.body.scrollWidth") <= 390
+
+
+def test_the_page_loads_nothing_from_elsewhere(serving: Serving) -> None:
+    """A strict policy comes with each of its files, and none of them names another host or runs inline."""
+    with serving(ui=True) as client:
+        assert str(client.http.get("/").url).endswith("/ui/")
+        for name in _FILES:
+            response = client.http.get(f"/ui/{name if name != 'index.html' else ''}")
+            assert response.status_code == 200
+            policy = response.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            text = response.text.replace("http://www.w3.org/2000/svg", "")
+            assert "http://" not in text
+            assert "https://" not in text
+            assert "onclick" not in text
+            assert ' style="' not in text
+        assert client.error(client.http.get("/ui/settings.py"), 404)["code"] == "not_found"
+
+
+def test_without_ui_there_is_no_page(serving: Serving) -> None:
+    with serving() as client:
+        assert client.http.get("/ui/").status_code == 404
+
+
+def test_every_file_of_the_page_is_served() -> None:
+    """The closed table and the folder agree."""
+    assert {path.name for path in _FOLDER.iterdir() if path.suffix not in {".py", ""}} == set(_FILES)
