@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from loopline.prediction_log import open_log
 from loopline.serving.page import _FILES, _FOLDER
 
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
@@ -73,6 +74,12 @@ class Browser:
     def click(self, css: str) -> None:
         self._call("POST", f"{self._session}/element/{self.find(css)}/click")
 
+    def narrow(self, width_px: int) -> None:
+        """Shows pages as a telephone does; a window would be at least 500 pixels wide."""
+        screen = {"width": width_px, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        path = f"{self._session}/goog/cdp/execute"
+        self._call("POST", path, cmd="Emulation.setDeviceMetricsOverride", params=screen)
+
     def complaints(self) -> list[str]:
         """What the browser's console holds, but for answers that are no success, which it lists as well."""
         entries = self._call("POST", f"{self._session}/se/log", type="browser")
@@ -130,8 +137,6 @@ def test_a_person_uploads_corrects_and_meets_an_error(
         # Nothing inline was refused, nothing failed in the script.
         assert browser.complaints() == []
         assert process.stop() == 0
-        from loopline.prediction_log import open_log
-
         with open_log(process.log) as log:
             (row,) = log.read()
     assert (row.request_id, row.predicted, row.label) == (request_id, label, true)
@@ -157,12 +162,11 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(
 ) -> None:
     (tmp_path / "a-rather-long-name-of-a-file-that-somebody-has-photographed.png").write_bytes(picture)
     with server("--ui") as process:
+        browser.narrow(390)
         browser.open(process.url)
         browser.type("#files", str(next(tmp_path.glob("a-rather-*.png"))))
         browser.wait("document.querySelector('.label')?.textContent")
-        # Chromium's windows are no narrower than 500 pixels; a frame is.
-        browser.run("document.body.style.width = '390px'")
-        assert browser.run("document.body.scrollWidth") <= 390
+        assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
 
 
 def test_the_page_loads_nothing_from_elsewhere(serving: Serving) -> None:
