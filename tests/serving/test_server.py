@@ -101,6 +101,19 @@ def endless(port: int) -> int:
         return int(connection.recv(100).split()[1])
 
 
+def test_a_body_that_does_not_come_is_a_408(server: Server) -> None:
+    """A client that stops in the middle keeps nothing of the server busy for longer than a request may take."""
+    with server("--request-timeout-s", "0.3") as process:
+        with socket.create_connection(("127.0.0.1", process.port), timeout=10) as connection:
+            connection.sendall(b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\nhalf")
+            said = b""
+            while piece := connection.recv(1000):
+                said += piece
+        assert said.startswith(b"HTTP/1.1 408 ")
+        assert b"connection: close" in said
+        assert b'"code":"body_too_slow"' in said
+
+
 def test_it_says_where_it_listens_and_stops_well(server: Server, body_of: Callable[..., bytes], picture: bytes) -> None:
     """The address is on standard output; Ctrl-C is an end like SIGTERM; the access log is on standard error."""
     with server("--ui", "--access-log") as process:
