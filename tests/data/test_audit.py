@@ -40,6 +40,15 @@ def test_one_flipped_byte_in_a_shard_is_found(pictures: Path, workspace: Workspa
         verify("pets", workspace=workspace)
 
 
+def test_a_damaged_shard_is_mended_by_making_the_snapshot_again(pictures: Path, workspace: Workspace) -> None:
+    manifest = snapshot(pictures, name="pets", workspace=workspace)
+    first, second = (workspace.data / "pets" / manifest.splits[name].shards[0].path for name in ("train", "test"))
+    first.write_bytes(first.read_bytes()[:-1])
+    second.unlink()
+    assert snapshot(pictures, name="pets", workspace=workspace) == manifest
+    assert verify("pets", workspace=workspace).version == manifest.version
+
+
 @pytest.mark.parametrize(
     ("key", "message"),
     [

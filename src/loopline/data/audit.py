@@ -87,7 +87,7 @@ def _expect(what: str, given: str, expected: str) -> None:
     if given != expected:
         raise IntegrityError(
             f"{what} has digest {given[:12]}…; the manifest says {expected[:12]}….",
-            next_command="take it from where it was pushed (dvc pull), or make the snapshot again",
+            next_command="take it from where it was pushed (dvc pull), or remove it and make the snapshot again",
         )
 
 

@@ -116,7 +116,7 @@ class ShardWriter:
     def _shard(self, rows: Rows) -> Shard:
         digest_of_rows = rows_digest(rows.triples)
         known = self._known.get(digest_of_rows)
-        if known is not None and (self._folder / known.path).is_file():
+        if known is not None and self._is_whole(known.path, known.num_bytes):
             return known
         raws = self._inputs.read(rows.sources_N.tolist())
         for raw, expected, example_id in zip(raws, rows.hex_digests, rows.ids, strict=True):
@@ -125,11 +125,16 @@ class ShardWriter:
         data = parquet_bytes(rows.ids, raws, rows.targets_N, task=self._task)
         digest = digest_bytes(data)
         path = f"{SHARDS_FOLDER}/{digest}.parquet"
-        if not (self._folder / path).exists():
+        if not self._is_whole(path, len(data)):
             write_bytes(self._folder / path, data)
         return Shard(
             path=path, digest=digest, rows_digest=digest_of_rows, num_bytes=len(data), num_examples=len(rows.ids)
         )
+
+    def _is_whole(self, path: str, num_bytes: int) -> bool:
+        # A shard that was cut off is written again; one with a flipped bit is found by `verify`, which reads it.
+        file = self._folder / path
+        return file.is_file() and file.stat().st_size == num_bytes
 
 
 def num_shards(num_bytes: int) -> int:
