@@ -59,8 +59,10 @@ def drift(
                 f"{test.effect:.3f}",
                 "✗" if test.drifted else "",
             )
-            for test in report.tests
+            for test in report.strongest()
         ]
         print_table(("feature", "test", "statistic", "corrected p", "effect", "drifted"), rows)
+        if len(rows) < len(report.tests):
+            click.echo(f"… and {len(report.tests) - len(rows)} weaker ones, all in drift.json.")
         click.echo(f"\n{drift_sentence(report)}\n{(output or drift_folder(model, workspace)) / 'drift.html'}")
     ctx.exit(DRIFT_EXIT_CODE if report.drifted else 0)

@@ -112,7 +112,7 @@ def _serving_section(served: ServingEvidence) -> Section:
 def _drift_section(served: ServingEvidence) -> Section:
     figures = tuple(
         Figure(
-            drift_tests_png(report.tests, report.false_alarm_rate),
+            drift_tests_png(report.strongest(), report.false_alarm_rate),
             alt=f"Corrected p of each test on the {name} window; {sum(test.drifted for test in report.tests)} fired.",
             caption=f"The {name} window: {report.num_current} predictions, {_fired(report)}.",
         )

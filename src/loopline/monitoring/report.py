@@ -10,91 +10,104 @@ import numpy as np
 
 from loopline.core.records import DriftReport, DriftTest
 from loopline.core.store import replace_folder, write_record, write_text
-from loopline.monitoring.drift import DriftSample, principal_components
-from loopline.page import Block, Figure, Figures, KeyFigure, KeyFigures, Section, Table, Verdict, render_page
+from loopline.monitoring.drift import DriftSample
+from loopline.monitoring.two_sample import principal_components
+from loopline.page import Figure, Figures, KeyFigure, KeyFigures, Section, Table, Text, Verdict, render_page
 from loopline.plots import drift_tests_png, embedding_png, label_shares_png
 
 RECORD_FILE = "drift.json"
 PAGE_FILE = "drift.html"
 _COLUMNS = ("feature", "method", "statistic", "p", "corrected p", "effect", "least effect", "verdict")
+_HOW_TO_READ = (
+    "A test fires when its corrected p is at most the false-alarm rate and its effect at least the least effect. The "
+    "effect is the largest gap between two distribution functions (Kolmogorov–Smirnov), the share of labels that would "
+    "have to be others (chi-squared), or the energy distance as a share of its largest possible value."
+)
 
 
 def write_drift_report(
     report: DriftReport, reference: DriftSample, current: DriftSample, label_names: Sequence[str], *, output: Path
 ) -> None:
     """Writes the record and the page to the folder `output`, which is replaced as a whole."""
-    blocks = drift_blocks(report, reference, current, label_names)
-    lead = (
-        f"{report.num_current:,} predictions, from {_moment(report.window_start, 'the first')} to "
-        f"{_moment(report.window_end, 'the last')}, against {report.num_reference:,} held-out examples of the bundle."
-    )
-    page = render_page(
-        f"Drift of {report.model}", [Section("Verdict", blocks)], lead=lead, created_at=report.created_at
-    )
+    page = drift_page(report, reference, current, label_names)
     with replace_folder(output) as folder:
         write_record(folder / RECORD_FILE, report)
         write_text(folder / PAGE_FILE, page)
 
 
-def drift_blocks(
-    report: DriftReport, reference: DriftSample, current: DriftSample, label_names: Sequence[str]
-) -> tuple[Block, ...]:
-    """Verdict, key figures, plots and tests of a report, for its own page and for pages that show more."""
-    return (
-        Verdict("bad" if report.drifted else "good", drift_sentence(report)),
-        KeyFigures(
-            (
-                KeyFigure("current predictions", f"{report.num_current:,}"),
-                KeyFigure("reference examples", f"{report.num_reference:,}", "which training did not see"),
-                KeyFigure(
-                    "false-alarm rate", f"{report.false_alarm_rate:.2%}", "of a whole report, if nothing changed"
-                ),
-            )
-        ),
-        Figures(tuple(_figures(report, reference, current, label_names))),
-        Table("Two-sample tests", _COLUMNS, tuple(_row(test) for test in report.tests)),
+def drift_page(report: DriftReport, reference: DriftSample, current: DriftSample, label_names: Sequence[str]) -> str:
+    """The report as one HTML page: verdict, key figures, plots, every test."""
+    lead = (
+        f"{report.num_current:,} predictions, from {_moment(report.window_start, 'the first')} to "
+        f"{_moment(report.window_end, 'the last')}, against {report.num_reference:,} held-out examples of the bundle."
     )
+    tests = Table("Two-sample tests of window against reference", _COLUMNS, tuple(_row(test) for test in report.tests))
+    sections = [
+        Section("", (Verdict("bad" if report.drifted else "good", drift_sentence(report)), _key_figures(report))),
+        Section("What differs", (Figures((_tests_figure(report), _labels_figure(reference, current, label_names))),)),
+        Section("Embeddings", (Figures(_embedding_figures(reference, current)),)),
+        Section("Tests", (Text(_HOW_TO_READ), tests)),
+    ]
+    facts = (("model", report.model), ("bundle", report.bundle_digest), ("drift reference", report.reference_digest))
+    return render_page(f"Drift of {report.model}", sections, lead=lead, facts=facts, created_at=report.created_at)
 
 
 def drift_sentence(report: DriftReport) -> str:
     """The verdict in a sentence."""
     if not report.drifted:
         return f"No drift: none of {len(report.tests)} tests fired on {report.num_current:,} predictions."
-    fired = [test.feature for test in report.tests if test.drifted]
-    return f"Drift: {len(fired)} of {len(report.tests)} tests fired ({', '.join(fired)})."
+    fired = sorted((test for test in report.tests if test.drifted), key=lambda test: test.corrected_p)
+    named = ", ".join(test.feature for test in fired[:4]) + (", …" if len(fired) > 4 else "")
+    return f"Drift: {len(fired)} of {len(report.tests)} tests fired ({named})."
 
 
-def _figures(
-    report: DriftReport, reference: DriftSample, current: DriftSample, label_names: Sequence[str]
-) -> list[Figure]:
-    evidence = drift_tests_png(report.tests, report.false_alarm_rate)
-    num_labels = len(label_names)
+def _key_figures(report: DriftReport) -> KeyFigures:
+    fired = sum(test.drifted for test in report.tests)
+    smallest = min(report.tests, key=lambda test: test.corrected_p)
+    return KeyFigures(
+        (
+            KeyFigure("tests that fired", f"{fired} of {len(report.tests)}"),
+            KeyFigure("smallest corrected p", f"{smallest.corrected_p:.2g}", smallest.feature),
+            KeyFigure("predictions", f"{report.num_current:,}", f"against {report.num_reference:,} of the reference"),
+            KeyFigure("false-alarm rate", f"{report.false_alarm_rate:.2%}", "of a whole report"),
+        )
+    )
+
+
+def _tests_figure(report: DriftReport) -> Figure:
+    shown = report.strongest()
+    which = (
+        "Each test" if len(shown) == len(report.tests) else f"The {len(shown)} strongest of {len(report.tests)} tests"
+    )
+    return Figure(
+        drift_tests_png(shown, report.false_alarm_rate),
+        alt="Bars: the corrected p of each feature, the alarm level as a line. " + drift_sentence(report),
+        caption=f"{which}: bars that pass the line speak against 'nothing changed'; orange ones are drift.",
+    )
+
+
+def _labels_figure(reference: DriftSample, current: DriftSample, label_names: Sequence[str]) -> Figure:
     reference_K, current_K = (
-        np.bincount(sample.probability_NK.argmax(axis=1), minlength=num_labels) / len(sample)
+        np.bincount(sample.probability_NK.argmax(axis=1), minlength=len(label_names)) / len(sample)
         for sample in (reference, current)
     )
-    figures = [
-        Figure(
-            evidence,
-            alt="Bars: how strongly each feature speaks against 'nothing changed'. " + drift_sentence(report),
-            caption="Evidence of each test against 'nothing changed'.",
-        ),
-        Figure(
-            label_shares_png(reference_K, current_K, label_names),
-            alt="Bars: share of each predicted label in reference and current.",
-            caption="Predicted labels.",
-        ),
-    ]
+    return Figure(
+        label_shares_png(reference_K, current_K, label_names),
+        alt="Bars: share of each predicted label in reference and window.",
+        caption="Predicted labels.",
+    )
+
+
+def _embedding_figures(reference: DriftSample, current: DriftSample) -> tuple[Figure, ...]:
     components_RP, components_CP = principal_components(reference.embedding_ND, current.embedding_ND)
-    if components_RP.shape[1] > 1:
-        figures.append(
-            Figure(
-                embedding_png(components_RP[:, :2], components_CP[:, :2]),
-                alt="Scatter plot of the embeddings on the reference's first two principal components.",
-                caption="Embeddings of reference and current inputs.",
-            )
-        )
-    return figures
+    if components_RP.shape[1] < 2:
+        return ()
+    figure = Figure(
+        embedding_png(components_RP[:, :2], components_CP[:, :2]),
+        alt="Scatter plot of the embeddings of reference and window on their first two principal components.",
+        caption="The embeddings on the first two principal components, in units of their spread.",
+    )
+    return (figure,)
 
 
 def _row(test: DriftTest) -> tuple[str, ...]:
@@ -106,9 +119,9 @@ def _row(test: DriftTest) -> tuple[str, ...]:
         f"{test.corrected_p:.2g}",
         f"{test.effect:.3f}",
         f"{test.minimum_effect:g}",
-        "drifted" if test.drifted else "",
+        "drift" if test.drifted else "",
     )
 
 
 def _moment(moment: datetime | None, otherwise: str) -> str:
-    return otherwise if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+    return otherwise if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
