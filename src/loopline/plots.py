@@ -87,7 +87,7 @@ def confusion_png(confusion_KK: NDArray[Any], label_names: Sequence[str]) -> byt
     confusion_KK = np.asarray(confusion_KK, dtype=np.float64)
     num_classes = len(label_names)
     share_KK = confusion_KK / np.maximum(confusion_KK.sum(axis=1, keepdims=True), 1)
-    cell_in = 0.45 if num_classes <= 20 else max(8 / num_classes, 0.115)
+    cell_in = 0.44 if num_classes <= 20 else max(8 / num_classes, 0.115)
     side_in = max(cell_in * num_classes, 2.6)
     label_in = 0.075 * max(len(name) for name in label_names) + 0.5
     font_size = float(np.clip(cell_in * 72 * 0.62, 5.5, 8.5))
@@ -124,7 +124,7 @@ def reliability_png(bins: Sequence[CalibrationBin]) -> bytes:
     width = np.array([item.high - item.low for item in filled])
     accuracy = np.array([item.accuracy for item in filled])
     confidence = np.array([item.confidence for item in filled])
-    with _canvas(4.2, 4.9) as canvas:
+    with _canvas(3.9, 4.7) as canvas:
         upper, lower = canvas.figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         bar = {"align": "edge", "edgecolor": "white", "linewidth": 1.2}
         upper.bar(left, accuracy, width=width, color=BLUE, alpha=0.85, label="accuracy", **bar)
@@ -190,7 +190,7 @@ def label_shares_png(reference_K: NDArray[Any], current_K: NDArray[Any], label_n
 
 def embedding_png(reference_R2: NDArray[Any], current_C2: NDArray[Any]) -> bytes:
     """Reference and current examples on the first two principal components, with the marginal distributions."""
-    with _canvas(5.6, 4.9) as canvas:
+    with _canvas(5.2, 4.9) as canvas:
         grid = canvas.figure.add_gridspec(2, 2, width_ratios=(5, 1), height_ratios=(1, 5))
         axes = canvas.figure.add_subplot(grid[1, 0])
         above = canvas.figure.add_subplot(grid[0, 0], sharex=axes)
@@ -223,7 +223,7 @@ def drift_tests_png(tests: Sequence[DriftTest], false_alarm_rate: float) -> byte
     smallest = min(1e-4, false_alarm_rate / 10, *(max(test.corrected_p, 1e-12) for test in tests)) / 2
     evidence = np.array([np.log10(max(test.corrected_p, smallest)) for test in tests])
     rows = np.arange(len(tests))
-    with _canvas(6.6, 0.36 * len(tests) + 1.0) as canvas:
+    with _canvas(5.2, 0.32 * len(tests) + 1.0) as canvas:
         axes = canvas.figure.add_subplot()
         colours = [VERMILLION if test.drifted else BLUE for test in tests]
         axes.barh(rows, -evidence, height=0.6, color=colours)
@@ -247,7 +247,7 @@ def _class_bars_png(
     values: Mapping[str, NDArray[Any]], label_names: Sequence[str], *, xlabel: str, percent: bool
 ) -> bytes:
     num_series = len(values)
-    with _canvas(6.6, (0.14 * num_series + 0.14) * len(label_names) + 1.1) as canvas:
+    with _canvas(5.2, (0.13 * num_series + 0.12) * len(label_names) + 1.1) as canvas:
         axes = canvas.figure.add_subplot()
         rows, height = np.arange(len(label_names)), 0.78 / num_series
         for index, (name, values_K) in enumerate(values.items()):
@@ -258,6 +258,8 @@ def _class_bars_png(
         axes.set_xlabel(xlabel)
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
+        # Steps of 2.5 would be rounded to uneven labels.
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(
             PercentFormatter(1, decimals=0) if percent else FuncFormatter(lambda value, _: f"{value:,.0f}")
         )

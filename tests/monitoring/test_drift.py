@@ -11,7 +11,15 @@ import pytest
 from loopline.core.errors import InputError
 from loopline.core.records import DriftReport
 from loopline.core.store import digest_bytes, read_record
-from loopline.monitoring import DriftSample, DriftSubject, detect_drift, parse_moment, write_drift_report
+from loopline.monitoring import (
+    DriftSample,
+    DriftSubject,
+    detect_drift,
+    drift_sentence,
+    parse_moment,
+    shown_tests,
+    write_drift_report,
+)
 from loopline.monitoring.drift import MINIMUM_SHARE_EFFECT
 
 NAMES = tuple("abcdefgh")
@@ -151,15 +159,19 @@ def test_the_report_is_a_record_and_a_page(tmp_path: Path) -> None:
     assert all(test.feature in page for test in report.tests)
 
 
-def test_the_strongest_tests_keep_the_reports_order() -> None:
-    """The shown tests are those of the smallest p, in the order of the report."""
+def test_what_is_shown_of_many_tests() -> None:
+    """Three tests of the whole and the strongest components, in the report's order; the sentence counts the rest."""
     rng = np.random.default_rng(1)
     report = detect_drift(sample(300, rng), sample(100, rng, shift=1.5), SUBJECT)
-    shown = report.strongest(4)
-    assert len(shown) == 4
+    shown = shown_tests(report, most=5)
+    assert [test.feature for test in shown][:3] == ["embedding", "predicted labels", "confidence"]
     assert [test for test in report.tests if test in shown] == list(shown)
-    left_out = [test.corrected_p for test in report.tests if test not in shown]
-    assert max(test.corrected_p for test in shown) <= min(left_out)
+    left_out = [test.p for test in report.tests if test not in shown]
+    assert len(shown) == 5
+    assert max(test.p for test in shown[3:]) <= min(left_out)
+    num_components = sum(test.drifted for test in report.tests[3:])
+    assert num_components > 1
+    assert f"{num_components} components of the embedding" in drift_sentence(report)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,7 @@ def drift(
     from loopline.cli.output import print_json, print_table
     from loopline.loop import drift as detect
     from loopline.loop import drift_folder
-    from loopline.monitoring import parse_moment
-    from loopline.monitoring.report import drift_sentence
+    from loopline.monitoring import drift_sentence, parse_moment, shown_tests
 
     workspace: Workspace = ctx.obj
     report = detect(
@@ -57,12 +56,12 @@ def drift(
                 f"{test.statistic:.3f}",
                 f"{test.corrected_p:.2g}",
                 f"{test.effect:.3f}",
-                "✗" if test.drifted else "",
+                "drift" if test.drifted else "",
             )
-            for test in report.strongest()
+            for test in shown_tests(report)
         ]
-        print_table(("feature", "test", "statistic", "corrected p", "effect", "drifted"), rows)
+        print_table(("feature", "test", "statistic", "corrected p", "effect", "verdict"), rows)
         if len(rows) < len(report.tests):
-            click.echo(f"… and {len(report.tests) - len(rows)} weaker ones, all in drift.json.")
+            click.echo(f"… and {len(report.tests) - len(rows)} weaker components, all in drift.json.")
         click.echo(f"\n{drift_sentence(report)}\n{(output or drift_folder(model, workspace)) / 'drift.html'}")
     ctx.exit(DRIFT_EXIT_CODE if report.drifted else 0)

@@ -9,6 +9,7 @@ import numpy as np
 from loopline.core.records import DatasetManifest, DriftReport, Evaluation, Run
 from loopline.demo.evidence import Curves, LoopEvidence, ServingEvidence, StageRow
 from loopline.demo.pictures import picture_sheet
+from loopline.monitoring import shown_tests
 from loopline.page import Figure, Figures, KeyFigure, KeyFigures, Section, Table, Text, Verdict, render_page
 from loopline.plots import class_counts_png, confusion_png, drift_tests_png, learning_curves_png, reliability_png
 
@@ -112,7 +113,7 @@ def _serving_section(served: ServingEvidence) -> Section:
 def _drift_section(served: ServingEvidence) -> Section:
     figures = tuple(
         Figure(
-            drift_tests_png(report.strongest(), report.false_alarm_rate),
+            drift_tests_png(shown_tests(report), report.false_alarm_rate),
             alt=f"Corrected p of each test on the {name} window; {sum(test.drifted for test in report.tests)} fired.",
             caption=f"The {name} window: {report.num_current} predictions, {_fired(report)}.",
         )

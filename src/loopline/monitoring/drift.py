@@ -30,6 +30,8 @@ from loopline.monitoring.two_sample import Difference, energy_test, gap_test, ho
 
 DEFAULT_FALSE_ALARM_RATE = 0.01
 MIN_WINDOW = 30
+# A component's test is this and its number.
+COMPONENT = "embedding PC "
 # In a large window a difference can be certain and still too small to act on: five examples in a hundred, a shift of
 # about an eighth of a spread.
 MINIMUM_SHARE_EFFECT = 0.05
@@ -106,6 +108,25 @@ def detect_drift(
     )
 
 
+def shown_tests(report: DriftReport, *, most: int = 12) -> tuple[DriftTest, ...]:
+    """The tests to show where 35 are too many: every one but the components', and of those the strongest."""
+    components = [test for test in report.tests if test.feature.startswith(COMPONENT)]
+    others = [test for test in report.tests if test not in components]
+    strongest = sorted(components, key=lambda test: test.p)[: max(most - len(others), 0)]
+    return (*others, *(test for test in components if test in strongest))
+
+
+def drift_sentence(report: DriftReport) -> str:
+    """The verdict in a sentence."""
+    if not report.drifted:
+        return f"No drift: none of {len(report.tests)} tests fired on {report.num_current:,} predictions."
+    fired = [test.feature for test in report.tests if test.drifted]
+    words = [feature for feature in fired if not feature.startswith(COMPONENT)]
+    if num_components := len(fired) - len(words):
+        words.append(f"{num_components} component{'s' if num_components > 1 else ''} of the embedding")
+    return f"Drift: {len(fired)} of {len(report.tests)} tests fired ({', '.join(words)})."
+
+
 @dataclass(frozen=True)
 class _Finding:
     """What one test found, before the correction for their number, and its share of the false-alarm rate."""
@@ -134,7 +155,7 @@ def _findings(
         _Finding("confidence", "Kolmogorov–Smirnov", confidence, MINIMUM_SHARE_EFFECT),
         *(
             _Finding(
-                f"embedding PC {index + 1}",
+                f"{COMPONENT}{index + 1}",
                 "Kolmogorov–Smirnov",
                 gap_test(components_RP[:, index], components_CP[:, index]),
                 MINIMUM_SHARE_EFFECT,

@@ -10,7 +10,7 @@ import numpy as np
 
 from loopline.core.records import DriftReport, DriftTest
 from loopline.core.store import replace_folder, write_record, write_text
-from loopline.monitoring.drift import DriftSample
+from loopline.monitoring.drift import DriftSample, drift_sentence, shown_tests
 from loopline.monitoring.two_sample import principal_components
 from loopline.page import Figure, Figures, KeyFigure, KeyFigures, Section, Table, Text, Verdict, render_page
 from loopline.plots import drift_tests_png, embedding_png, label_shares_png
@@ -21,7 +21,8 @@ _COLUMNS = ("feature", "method", "statistic", "p", "corrected p", "effect", "lea
 _HOW_TO_READ = (
     "A test fires when its corrected p is at most the false-alarm rate and its effect at least the least effect. The "
     "effect is the largest gap between two distribution functions (Kolmogorov–Smirnov), the share of labels that would "
-    "have to be others (chi-squared), or the energy distance as a share of its largest possible value."
+    "have to be others (chi-squared), or the energy distance as a share of its largest possible value. The p values of "
+    "energy distance and chi-squared come from permutations and are never smaller than one over their number."
 )
 
 
@@ -52,15 +53,6 @@ def drift_page(report: DriftReport, reference: DriftSample, current: DriftSample
     return render_page(f"Drift of {report.model}", sections, lead=lead, facts=facts, created_at=report.created_at)
 
 
-def drift_sentence(report: DriftReport) -> str:
-    """The verdict in a sentence."""
-    if not report.drifted:
-        return f"No drift: none of {len(report.tests)} tests fired on {report.num_current:,} predictions."
-    fired = sorted((test for test in report.tests if test.drifted), key=lambda test: test.corrected_p)
-    named = ", ".join(test.feature for test in fired[:4]) + (", …" if len(fired) > 4 else "")
-    return f"Drift: {len(fired)} of {len(report.tests)} tests fired ({named})."
-
-
 def _key_figures(report: DriftReport) -> KeyFigures:
     fired = sum(test.drifted for test in report.tests)
     smallest = min(report.tests, key=lambda test: test.corrected_p)
@@ -75,14 +67,13 @@ def _key_figures(report: DriftReport) -> KeyFigures:
 
 
 def _tests_figure(report: DriftReport) -> Figure:
-    shown = report.strongest()
-    which = (
-        "Each test" if len(shown) == len(report.tests) else f"The {len(shown)} strongest of {len(report.tests)} tests"
-    )
+    shown = shown_tests(report)
+    which = "Every test" if len(shown) == len(report.tests) else f"{len(shown)} of {len(report.tests)} tests"
     return Figure(
         drift_tests_png(shown, report.false_alarm_rate),
         alt="Bars: the corrected p of each feature, the alarm level as a line. " + drift_sentence(report),
-        caption=f"{which}: bars that pass the line speak against 'nothing changed'; orange ones are drift.",
+        caption=f"{which}, of the components the strongest. Bars that pass the line speak against 'nothing changed'; "
+        "orange ones are drift.",
     )
 
 

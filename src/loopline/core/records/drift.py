@@ -47,8 +47,3 @@ class DriftReport(Record):
         if self.drifted != any(test.drifted for test in self.tests):
             raise ValueError("the verdict differs from the tests'")
         return self
-
-    def strongest(self, num_tests: int = 12) -> tuple[DriftTest, ...]:
-        """The tests that speak most against "nothing changed", in the report's order."""
-        ranked = sorted(range(len(self.tests)), key=lambda index: (self.tests[index].corrected_p, index))
-        return tuple(self.tests[index] for index in sorted(ranked[:num_tests]))
