@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from loopline.core.errors import InvalidExample
 from loopline.core.progress import bar
 from loopline.core.records import InputKind
-from loopline.data.listing import Files, Listing, read_file
+from loopline.data.listing import Files, Inputs, Kept, Listing, read_file
 from loopline.data.plain_jpeg import decode_plain_jpeg
 from loopline.snapshots.workers import map_chunks
 
@@ -84,59 +84,86 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Inputs for one call of `inspect_chunk`: paths of files or, where there are none, the bytes themselves."""
+    """Inputs for one call of `inspect_chunk`: paths of files, or the bytes themselves.
+
+    With `keep`, bytes that were read from files come back with the result.
+    """
 
     input_kind: InputKind
     items: Sequence[str | bytes]
+    keep: bool = False
 
 
-def inspect(listing: Listing, rows: NDArray[np.int64], inspection: Inspection) -> None:
-    """Reads, digests and decodes the given rows and fills them into `inspection`; in all cores where it pays."""
+def inspect(listing: Listing, rows: NDArray[np.int64], inspection: Inspection) -> Inputs:
+    """Reads, digests and decodes the given rows and fills them into `inspection`; in all cores where it pays.
+
+    Returns the listing's inputs, with what was read of them so far as memory allows.
+    """
     num_workers = _num_cores() if len(rows) >= _MIN_PARALLEL else 0
-    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-    results = map_chunks("loopline.data.checks:inspect_chunk", _chunks(listing, chunks), num_workers=num_workers)
+    parts = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    kept = Kept(listing.inputs)
+    chunks = _chunks(listing, parts, kept)
+    results = map_chunks("loopline.data.checks:inspect_chunk", chunks, num_workers=num_workers)
     with bar("checking", total=len(rows)) as advance:
-        for chunk, result in zip(chunks, results, strict=True):
-            inspection.put(chunk, result)
-            advance(len(chunk))
+        for part, (result, raws) in zip(parts, results, strict=True):
+            inspection.put(part, result)
+            kept.put(part.tolist(), raws)
+            advance(len(part))
+    return kept
 
 
-def inspect_chunk(chunk: Chunk) -> Inspection:
+def inspect_chunk(chunk: Chunk) -> tuple[Inspection, list[bytes]]:
     """Digests and decodes some inputs; what is wrong with one is in the result's `reasons`."""
     inspection = Inspection.empty(len(chunk.items))
-    look = _LOOKS[chunk.input_kind]
+    sums_N44 = np.zeros((len(chunk.items), 4, 4))
+    raws = []
     for row, item in enumerate(chunk.items):
         try:
             raw = item if isinstance(item, bytes) else read_file(item)
-            inspection.digests_N32[row] = np.frombuffer(hashlib.sha256(raw).digest(), dtype=np.uint8)
-            inspection.num_bytes_N[row] = len(raw)
-            look(raw, inspection, row)
-        except InvalidExample as error:
-            inspection.reasons[row] = error.message
         except OSError as error:
             inspection.reasons[row] = f"the file cannot be read: {error.strerror or error}."
-    return inspection
+            raws.append(b"")
+            continue
+        raws.append(raw)
+        inspection.digests_N32[row] = np.frombuffer(hashlib.sha256(raw).digest(), dtype=np.uint8)
+        inspection.num_bytes_N[row] = len(raw)
+        try:
+            if chunk.input_kind == "image":
+                inspection.shapes_N3[row] = _look_at_image(raw, sums_N44[row])
+            else:
+                _look_at_text(raw)
+        except InvalidExample as error:
+            inspection.reasons[row] = error.message
+    inspection.sums_N3[:] = sums_N44[:, 3, :3]
+    inspection.squares_N3[:] = sums_N44.diagonal(axis1=1, axis2=2)[:, :3]
+    # These are all equal exactly when red = green = blue in every pixel (Cauchy and Schwarz).
+    grey_N = (sums_N44[:, :3, :3] == sums_N44[:, :1, :1]).all(axis=(1, 2))
+    inspection.shapes_N3[grey_N & (inspection.shapes_N3[:, 2] == 3), 2] = 1
+    return inspection, raws if chunk.keep else []
 
 
-def _look_at_image(raw: bytes, inspection: Inspection, row: int) -> None:
+def _look_at_image(raw: bytes, sums_44: NDArray[np.float64]) -> tuple[int, ...]:
+    """Decodes one picture, adds up its pixels in `sums_44` and returns its (H, W, C)."""
     decoder = _decoder()
     x_HWC = decode_plain_jpeg(raw, max_pixels=decoder.max_pixels)
     if x_HWC is None:
         x_HWC = decoder(raw)
-    inspection.shapes_N3[row] = x_HWC.shape
     x_PC = x_HWC.reshape(-1, 3)
     # The channels and a row of ones, multiplied by themselves: the sums of squares, of products, and of values.
-    sums_44 = np.zeros((4, 4))
     for start in range(0, len(x_PC), _BLOCK_P):
         block_PC = x_PC[start : start + _BLOCK_P]
         # float64 holds these sums exactly: 255² × 50 million pixels is less than 2^53.
         rows_4P = np.ones((4, len(block_PC)))
         rows_4P[:3] = block_PC.T
         sums_44 += rows_4P @ rows_4P.T
-    inspection.sums_N3[row] = sums_44[3, :3]
-    inspection.squares_N3[row] = sums_44.diagonal()[:3]
-    # These are all equal exactly when red = green = blue in every pixel (Cauchy and Schwarz).
-    inspection.shapes_N3[row, 2] = 1 if (sums_44[:3, :3] == sums_44[0, 0]).all() else 3
+    return x_HWC.shape
+
+
+def _look_at_text(raw: bytes) -> None:
+    if not raw.strip():
+        raise InvalidExample("the text is empty.")
+    if b"\0" in raw:
+        raise InvalidExample("the text holds a NUL character.")
 
 
 @cache
@@ -146,23 +173,14 @@ def _decoder() -> DecodeImage:
     return DecodeImage(mode="RGB")
 
 
-def _look_at_text(raw: bytes, inspection: Inspection, row: int) -> None:  # noqa: ARG001 - as every look
-    if not raw.strip():
-        raise InvalidExample("the text is empty.")
-    if b"\0" in raw:
-        raise InvalidExample("the text holds a NUL character.")
-
-
-_LOOKS = {"image": _look_at_image, "text": _look_at_text}
-
-
-def _chunks(listing: Listing, chunks: list[NDArray[np.int64]]) -> Iterator[Chunk]:
+def _chunks(listing: Listing, parts: list[NDArray[np.int64]], kept: Kept) -> Iterator[Chunk]:
     inputs = listing.inputs
-    for rows in chunks:
+    for part in parts:
         if isinstance(inputs, Files):
-            yield Chunk(listing.input_kind, [f"{inputs.root}/{inputs.paths[row]}" for row in rows])
+            paths = [f"{inputs.root}/{inputs.paths[row]}" for row in part]
+            yield Chunk(listing.input_kind, paths, keep=kept.has_room)
         else:
-            yield Chunk(listing.input_kind, inputs.read(rows.tolist()))
+            yield Chunk(listing.input_kind, inputs.read(part.tolist()))
 
 
 def _num_cores() -> int:

@@ -19,6 +19,8 @@ from loopline.core.records import InputKind, SkippedFile
 # A buffer of this size comes from the heap; larger ones are mapped and cleared by the system, each time.
 _SMALL_READ_BYTES = 1 << 16
 _LARGE_READ_BYTES = 1 << 20
+# What is held in memory between checking and writing.
+_KEPT_BYTES = 256 << 20
 
 
 class Inputs(Protocol):
@@ -62,6 +64,33 @@ class Computed:
 
     def read(self, indices: Sequence[int]) -> list[bytes]:
         return [self.make(index) for index in indices]
+
+
+class Kept:
+    """Inputs of which some were read already: a source of many small files is opened once, not twice."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._raws: dict[int, bytes] = {}
+        self._num_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    @property
+    def has_room(self) -> bool:
+        """False once what is kept has reached its limit."""
+        return self._num_bytes < _KEPT_BYTES
+
+    def put(self, indices: Sequence[int], raws: Sequence[bytes]) -> None:
+        """Keeps the bytes of some examples; no bytes at all may be given instead."""
+        self._raws.update(zip(indices, raws, strict=False))
+        self._num_bytes += sum(map(len, raws))
+
+    def read(self, indices: Sequence[int]) -> list[bytes]:
+        missing = [index for index in indices if index not in self._raws]
+        read = dict(zip(missing, self._inputs.read(missing), strict=True))
+        return [self._raws[index] if index in self._raws else read[index] for index in indices]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from loopline.data.examples import (
 )
 from loopline.data.identity import rows_digest, version_digest
 from loopline.data.index import index_path, read_index, write_index
-from loopline.data.listing import Files, Listing
+from loopline.data.listing import Files, Inputs, Listing
 from loopline.data.options import Options
 from loopline.data.shards import Rows, ShardWriter
 from loopline.data.sources import list_source
@@ -68,14 +68,14 @@ def write_snapshot(
     with lock(workspace.data / f".{name}.lock", holder=f"dataset '{name}'"):
         current = folder / MANIFEST_FILE
         parent = read_record(DatasetManifest, current) if current.exists() else None
-        inspection = _inspect(listing, workspace.cache)
+        inspection, inputs = _inspect(listing, workspace.cache)
         inspection.reasons.update(unusable_rows(listing, task))
         skipped = _skip_or_refuse(listing, inspection, options)
         usable_N = np.setdiff1d(np.arange(len(listing)), list(inspection.reasons))
         examples = gather(listing, task, inspection, usable_N)
         rows = _split(examples, options)
         known = [shard for split in parent.splits.values() for shard in split.shards] if parent else []
-        writer = ShardWriter(folder, listing.inputs, task=task, known=known)
+        writer = ShardWriter(folder, inputs, task=task, known=known)
         splits = {split: _write_split(writer, split, part, examples) for split, part in rows.items()}
         shape = input_shape(examples.inspection) if listing.input_kind == "image" else None
         manifest = DatasetManifest(
@@ -112,18 +112,19 @@ def _check_name(name: str) -> None:
         ) from None
 
 
-def _inspect(listing: Listing, cache: Path) -> Inspection:
-    """Inspects every example, files that the stat index knows from there."""
-    if not isinstance(listing.inputs, Files):
+def _inspect(listing: Listing, cache: Path) -> tuple[Inspection, Inputs]:
+    """Inspects every example, files that the stat index knows from there; returns also what to read the bytes from."""
+    files = listing.inputs
+    if not isinstance(files, Files):
         inspection = Inspection.empty(len(listing))
-        inspect(listing, np.arange(len(listing), dtype=np.int64), inspection)
-        return inspection
-    path = index_path(cache, listing.inputs.root)
-    inspection, rows = read_index(path).recall(listing.inputs)
-    if len(rows):
-        inspect(listing, rows, inspection)
-        write_index(path, listing.inputs, inspection)
-    return inspection
+        return inspection, inspect(listing, np.arange(len(listing), dtype=np.int64), inspection)
+    path = index_path(cache, files.root)
+    inspection, rows = read_index(path).recall(files)
+    if not len(rows):
+        return inspection, files
+    inputs = inspect(listing, rows, inspection)
+    write_index(path, files, inspection)
+    return inspection, inputs
 
 
 def _skip_or_refuse(listing: Listing, inspection: Inspection, options: Options) -> list[SkippedFile]:
