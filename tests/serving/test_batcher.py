@@ -67,7 +67,7 @@ def test_what_waits_is_predicted_together_up_to_max_batch_size(breakable: Any, p
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(("delay_ms", "sizes"), [(0.0, [1, 1]), (500.0, [2])])
+@pytest.mark.parametrize(("delay_ms", "sizes"), [(0.0, [1, 1]), (9000.0, [2])])
 def test_max_queue_delay_waits_for_pictures_that_are_being_decoded(
     breakable: Any, picture: bytes, delay_ms: float, sizes: list[int]
 ) -> None:
@@ -84,8 +84,12 @@ def test_max_queue_delay_waits_for_pictures_that_are_being_decoded(
         async with running(breakable, max_queue_delay_ms=delay_ms, num_decode_threads=2) as batcher:
             late = asyncio.create_task(batcher.submit(slow, timeout_s=10))
             early = asyncio.create_task(batcher.submit(quick, timeout_s=10))
-            await asyncio.sleep(0.05)
-            assert early.done() == (delay_ms == 0)
+            if delay_ms:
+                await until(lambda: len(batcher._ready) == 1)
+                await asyncio.sleep(0.02)
+                assert not early.done()
+            else:
+                await until(early.done)
             may_end.set()
             await asyncio.gather(early, late)
         assert breakable.batch_sizes == sizes
@@ -98,14 +102,17 @@ def test_max_queue_delay_ends(breakable: Any, picture: bytes) -> None:
 
     async def scenario() -> None:
         quick = file_decoder(picture, breakable)
-        may_end = threading.Event()
+        has_begun, may_end = threading.Event(), threading.Event()
 
         def slow() -> Any:
+            has_begun.set()
             may_end.wait(10)
             return quick()
 
         async with running(breakable, max_queue_delay_ms=60, num_decode_threads=2) as batcher:
             late = asyncio.create_task(batcher.submit(slow, timeout_s=10))
+            # A task begins when the loop comes to it; submitted before, the quick one would have no company.
+            await until(has_begun.is_set)
             outcome = await batcher.submit(quick, timeout_s=10)
             may_end.set()
             await late
