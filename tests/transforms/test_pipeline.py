@@ -60,10 +60,11 @@ def test_every_name_in_the_tables_resolves() -> None:
 @pytest.mark.parametrize(
     ("steps", "error", "sentence"),
     [
-        ([], ConfigError, "steps none given; expected decode_image → resize or center_crop → normalize."),
-        ([*STEPS[:2]], ConfigError, "steps decode_image → resize given"),
+        ([], ConfigError, "steps none given; expected a decoder, then transforms of one example, then of a batch"),
+        ([STEPS[0], STEPS[2]], ConfigError, "after decode_image examples differ in size"),
         ([STEPS[1], STEPS[0], STEPS[2]], ConfigError, "steps resize → decode_image → normalize given"),
-        ([STEPS[0], STEPS[2], STEPS[2]], ConfigError, "expected decode_image → resize or center_crop → normalize"),
+        ([*STEPS, STEPS[2]], ConfigError, "normalize has 1 means for 28 channels"),
+        ([*STEPS, STEPS[1]], ConfigError, "as in decode_image → resize → normalize"),
         ([step("decode_imge")], UnknownName, "Did you mean 'decode_image'?"),
         (
             [step("decode_image", mode="CMYK")],
@@ -93,7 +94,7 @@ def test_every_name_in_the_tables_resolves() -> None:
         (
             [*STEPS[:2], step("normalize", mean=[0.0] * 3, std=[1.0] * 3)],
             ConfigError,
-            "3 means for mode 'L'; expected 1",
+            "3 means for 1 channels; expected one each",
         ),
     ],
 )
@@ -263,7 +264,7 @@ def test_softmax_equals_its_definition() -> None:
 
 def test_postprocess_refuses_what_it_does_not_know() -> None:
     """Unknown names and parameters are errors after the graph, too."""
-    with pytest.raises(UnknownName, match="known: softmax"):
+    with pytest.raises(UnknownName, match="Did you mean .softmax"):
         build_postprocess([step("sofmax")])
     with pytest.raises(ConfigError, match=r"unknown key 'softmax\.temprature'"):
         build_postprocess([step("softmax", temprature=2.0)])

@@ -1,4 +1,4 @@
-"""Decoding and transforms: the one implementation that training, evaluation and serving share. NumPy and Pillow only.
+"""Decoding and transforms: the one implementation that training, evaluation and serving share. No torch.
 
 A preprocess is a list of names with parameters (`TransformStep`), so a bundle carries it as data:
 
@@ -15,12 +15,18 @@ from loopline.transforms.pipeline import (
     build_postprocess,
     image_steps,
 )
+from loopline.transforms.step import BatchTransform, Decode, OutputTransform, SampleTransform, Transform
 
 __all__ = [
     "POSTPROCESSES",
     "TRANSFORMS",
+    "BatchTransform",
+    "Decode",
+    "OutputTransform",
     "Pipeline",
     "Postprocess",
+    "SampleTransform",
+    "Transform",
     "build_pipeline",
     "build_postprocess",
     "image_steps",

@@ -8,7 +8,7 @@ Nothing here changes Pillow's global settings, so these functions are safe in an
 from __future__ import annotations
 
 import io
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from pydantic import Field, model_validator
 
-from loopline.core.errors import InvalidExample
-from loopline.transforms.step import Transform
+from loopline.core.errors import ConfigError, InvalidExample
+from loopline.transforms.step import BatchTransform, Decode, SampleTransform, Shape
 
 Pixels = NDArray[np.uint8]
 
@@ -56,13 +56,16 @@ _UPRIGHT = {
 }
 
 
-class DecodeImage(Transform):
+class DecodeImage(Decode):
     """Bytes of a PNG, JPEG, WebP, GIF or BMP file to x_HWC uint8, upright, in `mode`.
 
     The size in the header is checked against `max_pixels` before a pixel is decoded. Transparency is laid on white,
     16-bit grey keeps its high byte, CMYK and palettes become colours, colours become grey by ITU-R 601-2 luma, EXIF
     orientation is applied; colour profiles are ignored. Files with several frames are refused: which one is meant?
     """
+
+    input_kind: ClassVar[str] = "image"
+    dtype: ClassVar[type[np.generic]] = np.uint8
 
     mode: Literal["L", "RGB"]
     # 50 million: a telephone's 48-megapixel photograph passes, 12,000 × 12,000 does not.
@@ -72,6 +75,11 @@ class DecodeImage(Transform):
     def num_channels(self) -> int:
         """C of the decoded array."""
         return _CHANNELS[self.mode]
+
+    @property
+    def shape(self) -> Shape:
+        """(H, W, C), of which a picture brings the first two."""
+        return (None, None, self.num_channels)
 
     def __call__(self, raw: bytes) -> Pixels:
         """Decodes one file; raises `InvalidExample`, and nothing else, for whatever bytes."""
@@ -102,6 +110,15 @@ class DecodeImage(Transform):
         self._check_size(x.shape[1], x.shape[0])
         return _whole_bytes(x)
 
+    def simulate(self, shape: tuple[int, ...], rng: np.random.Generator) -> bytes:
+        """A PNG file of smooth noise with `shape` (H, W, C)."""
+        height, width, _ = shape
+        coarse = rng.integers(0, 256, size=(max(1, height // 8), max(1, width // 8), self.num_channels), dtype=np.uint8)
+        x_HWC = Resize(height=height, width=width)(coarse)
+        buffer = io.BytesIO()
+        Image.fromarray(x_HWC[:, :, 0] if self.num_channels == 1 else x_HWC).save(buffer, "PNG")
+        return buffer.getvalue()
+
     def _check_header(self, image: ImageFile.ImageFile) -> None:
         self._check_size(image.width, image.height)
         if getattr(image, "is_animated", False):
@@ -114,7 +131,7 @@ class DecodeImage(Transform):
             )
 
 
-class Resize(Transform):
+class Resize(SampleTransform):
     """x_HWC to `height` × `width`, with Pillow's anti-aliased filters.
 
     `fit="stretch"` changes the aspect ratio; `fit="cover"` cuts the largest centred part of the target's ratio first.
@@ -124,6 +141,10 @@ class Resize(Transform):
     width: int = Field(ge=1, le=8192)
     fit: Literal["stretch", "cover"] = "stretch"
     resampling: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bilinear"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(height, width, C)."""
+        return (self.height, self.width, _channels("resize", shape))
 
     def __call__(self, x_HWC: Pixels) -> Pixels:
         """Resizes one image; an image of the target's size comes back as it is."""
@@ -142,11 +163,18 @@ class Resize(Transform):
         return (left, top, min(left + factor * self.width, width), min(top + factor * self.height, height))
 
 
-class CenterCrop(Transform):
+class CenterCrop(SampleTransform):
     """The middle `height` × `width` of x_HWC; an odd margin leaves its extra pixel below and to the right."""
 
     height: int = Field(ge=1, le=8192)
     width: int = Field(ge=1, le=8192)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(height, width, C); raises `ConfigError` where every example is known to be smaller."""
+        for name, length, least in (("height", shape[0], self.height), ("width", shape[1], self.width)):
+            if length is not None and length < least:
+                raise ConfigError(f"center_crop.{name}: {least} given for pictures of {length}; expected at most that.")
+        return (self.height, self.width, _channels("center_crop", shape))
 
     def __call__(self, x_HWC: Pixels) -> Pixels:
         """Crops one image; raises `InvalidExample` for one that is smaller than the crop."""
@@ -159,7 +187,7 @@ class CenterCrop(Transform):
         return np.ascontiguousarray(x_HWC[top : top + self.height, left : left + self.width])
 
 
-class Normalize(Transform):
+class Normalize(BatchTransform):
     """x_NHWC uint8 to x_NCHW float32: (x / 255 − mean) / std, `mean` and `std` per channel in units of full scale."""
 
     mean: tuple[float, ...] = Field(min_length=1)
@@ -173,6 +201,13 @@ class Normalize(Transform):
             raise ValueError("every standard deviation must be greater than 0")
         return self
 
+    def output_shape(self, shape: Shape) -> Shape:
+        """(C, H, W) of (H, W, C); raises `ConfigError` where the channels are not as many as the means."""
+        num_channels = _channels("normalize", shape)
+        if num_channels != len(self.mean):
+            raise ConfigError(f"normalize has {len(self.mean)} means for {num_channels} channels; expected one each.")
+        return (num_channels, *shape[:2])
+
     def __call__(self, x_NHWC: Pixels) -> NDArray[np.float32]:
         """Normalizes one batch; the result is contiguous."""
         num_examples, height, width, num_channels = x_NHWC.shape
@@ -184,6 +219,12 @@ class Normalize(Transform):
         np.multiply(x_NHWC.transpose(0, 3, 1, 2), scale_C11, out=x_NCHW)
         x_NCHW += offset_C11
         return x_NCHW
+
+
+def _channels(name: str, shape: Shape) -> int:
+    if len(shape) != 3 or shape[2] is None:
+        raise ConfigError(f"{name} takes pictures (height, width, channels); arrays of {len(shape)} axes given.")
+    return shape[2]
 
 
 def _identify(raw: bytes) -> tuple[str, type[ImageFile.ImageFile]]:

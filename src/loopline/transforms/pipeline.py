@@ -1,11 +1,8 @@
-"""Lists of transforms that agree with each other, built from what a bundle or a configuration stores.
-
-N examples, H height, W width, C channels.
-"""
+"""Lists of transforms that agree with each other, built from what a bundle or a configuration stores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,18 +11,31 @@ from numpy.typing import NDArray
 
 from loopline.core.errors import ConfigError
 from loopline.core.records import TransformStep
-from loopline.transforms.image import CenterCrop, DecodeImage, Normalize, Pixels, Resize
-from loopline.transforms.outputs import Outputs, Softmax
-from loopline.transforms.step import build_transform, describe
+from loopline.transforms.step import (
+    Array,
+    BatchTransform,
+    Decode,
+    Outputs,
+    OutputTransform,
+    SampleTransform,
+    Shape,
+    build_transform,
+    describe,
+)
 
 TRANSFORMS = {
     "decode_image": "loopline.transforms.image:DecodeImage",
     "resize": "loopline.transforms.image:Resize",
     "center_crop": "loopline.transforms.image:CenterCrop",
     "normalize": "loopline.transforms.image:Normalize",
+    "decode_values": "loopline.transforms.values:DecodeValues",
+    "standardize": "loopline.transforms.values:Standardize",
 }
 POSTPROCESSES = {
     "softmax": "loopline.transforms.outputs:Softmax",
+    "affine": "loopline.transforms.outputs:Affine",
+    "clip": "loopline.transforms.outputs:Clip",
+    "interval": "loopline.transforms.outputs:Interval",
 }
 
 
@@ -36,11 +46,15 @@ class Pipeline:
     The steps are complete: every parameter that was left out stands in them with its default. Thread-safe, picklable.
     """
 
-    decoder: DecodeImage
-    geometry: tuple[Resize | CenterCrop, ...]
-    normalize: Normalize
+    decoder: Decode
+    sample_transforms: tuple[SampleTransform, ...]
+    batch_transforms: tuple[BatchTransform, ...]
     sample_steps: tuple[TransformStep, ...]
     batch_steps: tuple[TransformStep, ...]
+    # Of what `decode` returns, and of what the network takes, without the batch axis; with None for a free length
+    # where the decoder is ragged, and nowhere else.
+    free_shape: Shape
+    free_input_shape: Shape
 
     @property
     def steps(self) -> tuple[TransformStep, ...]:
@@ -48,37 +62,48 @@ class Pipeline:
         return (*self.sample_steps, *self.batch_steps)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of every array that `decode` returns."""
-        last = self.geometry[-1]
-        return (last.height, last.width, self.decoder.num_channels)
+    def dtype(self) -> np.dtype[Any]:
+        """The element type of what `decode` returns."""
+        return np.dtype(self.decoder.dtype)
 
-    def decode(self, raw: bytes) -> Pixels:
-        """Raw bytes of one file to x_HWC uint8 of `shape`; raises `InvalidExample`, and nothing else."""
-        return self._reshape(self.decoder(raw))
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The axes of every array that `decode` returns, as (H, W, C); only where the decoder is not ragged."""
+        return _fixed(self.free_shape)
 
-    def from_array(self, values: Any) -> Pixels:
-        """Pixel values that are decoded already (array or nested lists, 0 to 255) to x_HWC uint8 of `shape`.
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The axes of one example as the network takes it, as (C, H, W); only where the decoder is not ragged."""
+        return _fixed(self.free_input_shape)
 
-        They enter after the decoder: geometry still applies. Raises `InvalidExample`, and nothing else.
+    def decode(self, raw: bytes) -> Array:
+        """Raw bytes of one example to an array of `shape` and `dtype`; raises `InvalidExample`, and nothing else."""
+        return self._transformed(self.decoder(raw))
+
+    def from_array(self, values: Any) -> Array:
+        """What a client sent as plain values (nested lists of numbers, a text) to the array that `decode` gives.
+
+        It enters after the decoder: sample transforms still apply. Raises `InvalidExample`, and nothing else.
         """
-        return self._reshape(self.decoder.from_array(values))
+        return self._transformed(self.decoder.from_array(values))
 
-    def collate(self, x_NHWC: Pixels) -> NDArray[np.float32]:
-        """A batch of decoded examples to the x_NCHW float32 that the network takes; contiguous."""
-        return self.normalize(x_NHWC)
+    def collate(self, x_N: Array) -> NDArray[np.float32]:
+        """A stacked batch of decoded examples to the float32 that the network takes; contiguous."""
+        for transform in self.batch_transforms:
+            x_N = transform(x_N)
+        return np.ascontiguousarray(x_N, dtype=np.float32)
 
-    def _reshape(self, x_HWC: Pixels) -> Pixels:
-        for transform in self.geometry:
-            x_HWC = transform(x_HWC)
-        return x_HWC
+    def _transformed(self, x: Array) -> Array:
+        for transform in self.sample_transforms:
+            x = transform(x)
+        return x
 
 
 @dataclass(frozen=True)
 class Postprocess:
     """From the graph's outputs by name to those and the derived ones."""
 
-    transforms: tuple[Softmax, ...]
+    transforms: tuple[OutputTransform, ...]
     steps: tuple[TransformStep, ...]
 
     def __call__(self, outputs: Outputs) -> Outputs:
@@ -88,42 +113,62 @@ class Postprocess:
         return outputs
 
 
-def build_pipeline(steps: Sequence[TransformStep]) -> Pipeline:
-    """The pipeline of `decode_image`, then at least one of `resize` and `center_crop`, then `normalize`.
+def build_pipeline(steps: Sequence[TransformStep], files: Mapping[str, bytes] | None = None) -> Pipeline:
+    """The pipeline of a decoder, then transforms of one example, then transforms of a batch.
 
-    Raises `UnknownName` for a transform that does not exist and `ConfigError` for a wrong parameter, a wrong order, or
-    channels that do not agree.
+    `files` are the bundle's by name, for transforms that need one. Raises `UnknownName` for a transform that does not
+    exist and `ConfigError` for a wrong parameter, a wrong order, or a shape that a transform cannot take.
     """
-    transforms = [build_transform(TRANSFORMS, step) for step in steps]
-    order = " → ".join(step.name for step in steps) or "none"
-    if len(transforms) < 3:
-        raise ConfigError(f"steps {order} given; expected decode_image → resize or center_crop → normalize.")
-    decoder, *middle, normalize = transforms
-    geometry = tuple(transform for transform in middle if isinstance(transform, Resize | CenterCrop))
-    if not isinstance(decoder, DecodeImage) or not isinstance(normalize, Normalize) or len(geometry) != len(middle):
-        raise ConfigError(f"steps {order} given; expected decode_image → resize or center_crop → normalize.")
-    if len(normalize.mean) != decoder.num_channels:
+    transforms = [build_transform(TRANSFORMS, step).bound(files or {}) for step in steps]
+    decoder = transforms[0] if transforms else None
+    samples = tuple(transform for transform in transforms if isinstance(transform, SampleTransform))
+    batches = tuple(transform for transform in transforms if isinstance(transform, BatchTransform))
+    if not isinstance(decoder, Decode) or [decoder, *samples, *batches] != transforms:
+        order = " → ".join(step.name for step in steps) or "none"
         raise ConfigError(
-            f"normalize has {len(normalize.mean)} means for mode '{decoder.mode}'; expected {decoder.num_channels}."
+            f"steps {order} given; expected a decoder, then transforms of one example, then of a batch, as in "
+            "decode_image → resize → normalize."
         )
+    shape: Shape = decoder.shape
+    for transform in samples:
+        shape = transform.output_shape(shape)
+    if None in shape and not decoder.is_ragged:
+        raise ConfigError(
+            f"after {' → '.join(step.name for step in steps[: 1 + len(samples)])} examples differ in size; expected a "
+            "step that gives all the same, as resize does."
+        )
+    input_shape = shape
+    for each in batches:
+        input_shape = each.output_shape(input_shape)
     complete = tuple(describe(step.name, transform) for step, transform in zip(steps, transforms, strict=True))
-    return Pipeline(decoder, geometry, normalize, sample_steps=complete[:-1], batch_steps=complete[-1:])
+    after = 1 + len(samples)
+    return Pipeline(decoder, samples, batches, complete[:after], complete[after:], shape, input_shape)
 
 
 def build_postprocess(steps: Sequence[TransformStep]) -> Postprocess:
     """The postprocess that the steps describe; raises `UnknownName` and `ConfigError` as `build_pipeline` does."""
     transforms = [build_transform(POSTPROCESSES, step) for step in steps]
-    softmaxes = tuple(transform for transform in transforms if isinstance(transform, Softmax))
-    return Postprocess(softmaxes, tuple(map(describe, (step.name for step in steps), transforms)))
+    outputs = tuple(transform for transform in transforms if isinstance(transform, OutputTransform))
+    if len(outputs) != len(transforms):
+        order = " → ".join(step.name for step in steps)
+        raise ConfigError(f"steps {order} given; expected transforms of outputs only.")
+    return Postprocess(outputs, tuple(map(describe, (step.name for step in steps), transforms)))
 
 
 def image_steps(
     *, height: int, width: int, mode: Literal["L", "RGB"], mean: Sequence[float], std: Sequence[float]
 ) -> tuple[TransformStep, ...]:
-    """The standard preprocess: decode, stretch to `height` × `width`, normalize per channel (full scale 1)."""
+    """The standard preprocess of pictures: decode, stretch to `height` × `width`, normalize per channel."""
     steps = (
         TransformStep(name="decode_image", params={"mode": mode}),
         TransformStep(name="resize", params={"height": height, "width": width}),
         TransformStep(name="normalize", params={"mean": list(mean), "std": list(std)}),
     )
     return build_pipeline(steps).steps
+
+
+def _fixed(shape: Shape) -> tuple[int, ...]:
+    lengths = tuple(length for length in shape if length is not None)
+    if len(lengths) != len(shape):
+        raise ConfigError("these examples differ in length; expected a decoder that gives all the same shape.")
+    return lengths

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from loopline.core.records.record import Digest, Name, Record, Time
 
 Task = Literal["classification", "regression", "translation"]
-InputKind = Literal["image", "multiband", "text"]
+# What an example is: `image`, `bands`, `text`, `values`, or a kind that a project's own decoder names.
+InputKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
 class Shard(Record):
@@ -72,7 +73,7 @@ class DatasetManifest(Record):
     version: Digest
     task: Task
     input_kind: InputKind
-    # Axes of one decoded input before any transform, where all inputs share them: (height, width, channels) of images.
+    # Axes of one decoded input before any transform, where all share them: (height, width, channels) of pictures.
     input_shape: tuple[int, ...] | None = None
     label_names: tuple[str, ...] = ()
     splits: dict[Name, Split] = Field(min_length=1)

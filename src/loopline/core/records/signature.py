@@ -13,17 +13,23 @@ from loopline.core.records.run import DatasetRef
 
 
 class Signature(Record):
-    """`signature.json` of a training run: preprocess, network input (C, H, W), outputs and their names."""
+    """`signature.json` of a training run: what surrounds its network, from raw bytes to an answer."""
 
     schema_version: Literal[1] = 1
     task: Task
     input_kind: InputKind
     dataset: DatasetRef
     preprocess: tuple[TransformStep, ...] = Field(min_length=1)
-    # (channels, height, width) of one preprocessed image.
+    # From the network's outputs to those that a person asked for.
+    postprocess: tuple[TransformStep, ...] = (TransformStep(name="softmax"),)
+    # Of one preprocessed example: (channels, height, width) of a picture; empty where lengths vary, as texts' do.
     input_shape: tuple[int, ...]
     num_outputs: int = Field(ge=1)
     label_names: tuple[str, ...] = ()
+    # Of the target, where it is a quantity, as `kg N/ha`.
+    unit: str | None = None
+    # Files in the run's folder `files` that the preprocess names, such as a tokenizer.
+    files: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _labels_agree(self) -> Self:
