@@ -25,8 +25,8 @@ from loopline.subjects import open_subject
 
 TRAINING = (
     "recipe=fashion",
-    "data.height=16",
-    "data.width=16",
+    "input.height=16",
+    "input.width=16",
     "data.augment.flip=false",
     "model.width=8",
     "trainer.max_epochs=8",

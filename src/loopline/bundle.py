@@ -4,7 +4,7 @@
       bundle.json             `ModelBundle`: what the other files are, and the digest of each
       graph.onnx              the network, with a free batch axis
       reference.npz           raw inputs and the outputs that they must give
-      drift.npz               embeddings and probabilities of held-out examples
+      drift.npz               embeddings and outputs of held-out examples
       card.md                 the model card
 
 JSON, ONNX, arrays and text: nothing in a bundle executes, and no array is unpickled.
@@ -165,9 +165,9 @@ def read_reference(folder: Path, bundle: ModelBundle) -> tuple[list[bytes], Arra
 
 
 def read_drift_reference(folder: Path, bundle: ModelBundle) -> Arrays:
-    """`embedding` (num_drift, D) and `probability` (num_drift, K), float32, of examples that training did not see."""
+    """`embedding` (num_drift, D) and `outputs` (num_drift, K), float32, of examples that training did not see."""
     path = bundle.reference.drift_file
-    arrays = unpack_arrays(read_file(folder, bundle, path), names=["embedding", "probability"], origin=path)
+    arrays = unpack_arrays(read_file(folder, bundle, path), names=["embedding", "outputs"], origin=path)
     if not all(_are_rows(array, bundle.reference.num_drift) for array in arrays.values()):
         raise IntegrityError(f"'{path}' does not hold {bundle.reference.num_drift} finite rows per array.")
     return arrays

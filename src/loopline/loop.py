@@ -26,7 +26,7 @@ from loopline.core.records import (
 from loopline.core.workspace import Workspace
 
 if TYPE_CHECKING:
-    from loopline.predictor import Answer, Predictor
+    from loopline.predictor import Answer, PredictorLike
     from loopline.serving.settings import ServeSettings
 
 # Chooses between versions, so that `test` goes on measuring.
@@ -73,7 +73,7 @@ def evaluate(
     in the workspace). Raises `UnknownName` for a subject or split that does not exist.
     """
     from loopline.evaluation import JudgedSplit, JudgedSubject, evaluate_predictions
-    from loopline.subjects import open_dataset, open_subject, predict_split
+    from loopline.subjects import open_dataset, open_subject
 
     place = _place(workspace)
     judged = open_subject(subject, place)
@@ -81,7 +81,7 @@ def evaluate(
     return evaluate_predictions(
         JudgedSubject(judged.kind, judged.key, judged.label_names),
         JudgedSplit(judged.dataset, reader.name, reader.digest, reader.ids, reader.targets),
-        predict_split(judged, reader, place.cache),
+        judged.predict(reader, place.cache).outputs_NK,
         output=output or place.reports / f"evaluation-{judged.short_key}-{split}",
     )
 
@@ -209,7 +209,7 @@ def compare(
     Raises `GateRefused` where they know different labels.
     """
     from loopline.metrics import paired_bootstrap
-    from loopline.subjects import open_dataset, open_subject, predict_split
+    from loopline.subjects import open_dataset, open_subject
 
     place = _place(workspace)
     subjects = [open_subject(version, place) for version in (challenger, champion)]
@@ -220,7 +220,8 @@ def compare(
         )
     # The challenger's own snapshot for both: it is the newer description of the world.
     reader = open_dataset(subjects[0].dataset, place).split(split)
-    correct = [predict_split(subject, reader, place.cache).argmax(axis=1) == reader.targets for subject in subjects]
+    predictions = [subject.predict(reader, place.cache).outputs_NK for subject in subjects]
+    correct = [outputs_NK.argmax(axis=1) == reader.targets for outputs_NK in predictions]
     return paired_bootstrap(correct[0], correct[1])
 
 
@@ -238,7 +239,7 @@ def models(name: str | None = None, *, workspace: Workspace | None = None) -> li
     return models_stage(name, workspace=_place(workspace))
 
 
-def load(reference: ModelBundle | ModelVersion | str, *, workspace: Workspace | None = None) -> Predictor:
+def load(reference: ModelBundle | ModelVersion | str, *, workspace: Workspace | None = None) -> PredictorLike:
     """Opens a bundle as the server does: every byte checked, reference predictions reproduced."""
     from loopline.predictor import open_predictor
     from loopline.subjects import bundle_folder
@@ -253,7 +254,7 @@ def predict(
     workspace: Workspace | None = None,
 ) -> list[Answer]:
     """Predicts files with the predictor that the server uses; raises `InvalidExample` for one that is no picture."""
-    return load(reference, workspace=workspace).predict_raw([Path(file).read_bytes() for file in files])
+    return list(load(reference, workspace=workspace).predict_raw([Path(file).read_bytes() for file in files]))
 
 
 def serve(reference: str, settings: ServeSettings | None = None, *, workspace: Workspace | None = None) -> None:
@@ -292,7 +293,7 @@ def drift(
     with open_log(place.prediction_log, must_exist=True) as log:
         rows = log.read_columns(bundle_digest=bundle.digest, since=since, until=until)
     arrays = read_drift_reference(folder, bundle)
-    expected = DriftSample(arrays["embedding"], arrays["probability"])
+    expected = DriftSample(arrays["embedding"], arrays["outputs"])
     current = DriftSample(rows.embeddings, rows.outputs)
     subject = DriftSubject(
         model=reference,

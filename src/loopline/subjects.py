@@ -1,14 +1,14 @@
 """Layer 4: what can be judged (a run's checkpoint or a bundle), found by reference and opened to one shape.
 
-N examples, H height, W width, C channels, K classes.
+N examples, K outputs of an answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,31 +16,34 @@ from numpy.typing import NDArray
 from loopline.bundle import find_bundle, folder_name, read_record_only
 from loopline.core.errors import UnknownName
 from loopline.core.progress import track
-from loopline.core.records import DatasetRef, ModelBundle, ModelVersion, Run, Signature, TransformStep
+from loopline.core.records import DatasetRef, ModelBundle, ModelVersion, Run, Signature, Task
 from loopline.core.store import read_record
 from loopline.core.workspace import Workspace
-from loopline.predictor import Predictor, open_predictor
+from loopline.predictor import Predicted, Predictor, PredictorLike, open_predictor
 from loopline.transforms import Pipeline, build_pipeline, build_postprocess
+from loopline.transforms.outputs import HEADS, answer_outputs
 
 if TYPE_CHECKING:
     from loopline.snapshots import Snapshot, SplitReader
 
-# x_NHWC uint8, decoded, to probability_NK.
-Probabilities = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+# Answers to a whole split, given where decoded inputs may be kept.
+PredictSplit = Callable[["SplitReader", Path], Predicted]
 _BATCH = 256
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Something that answers: who it is, what it was trained on, and how decoded examples become probabilities."""
+    """Something that answers: who it is, what it was trained on, and how it answers a split."""
 
     kind: Literal["run", "bundle"]
     # The run's id, or the bundle's digest.
     key: str
+    task: Task
     dataset: DatasetRef
     label_names: tuple[str, ...]
-    pipeline: Pipeline
-    probabilities: Probabilities
+    unit: str | None
+    # The answers to a split, in its order.
+    predict: PredictSplit
 
     @property
     def short_key(self) -> str:
@@ -86,33 +89,25 @@ def open_dataset(dataset: DatasetRef, workspace: Workspace) -> Snapshot:
     return open_snapshot(f"{dataset.name}@{dataset.version}", workspace)
 
 
-def predict_split(subject: Subject, reader: SplitReader, cache: Path) -> NDArray[np.float32]:
-    """probability_NK of a split, in the split's order, from the decoded cache that training uses."""
-    from loopline.snapshots import decoded_inputs
-
-    decoded_NHWC = decoded_inputs(reader, subject.pipeline, cache)
-    starts = range(0, len(decoded_NHWC), _BATCH)
-    batches = track(starts, f"predicting {reader.name}", total=len(starts))
-    return np.concatenate([subject.probabilities(decoded_NHWC[start : start + _BATCH]) for start in batches])
-
-
-def parity_check(folder: Path, workspace: Workspace) -> Callable[[Predictor], str] | None:
+def parity_check(folder: Path, workspace: Workspace) -> Callable[[PredictorLike], str] | None:
     """Measures a bundle's graph against its run's checkpoint anew; None where the run is not in this workspace."""
     bundle = read_record_only(folder)
     run = find_run_if_here(bundle.run_id, workspace)
     if run is None:
         return None
 
-    def check(predictor: Predictor) -> str:
+    def check(predictor: PredictorLike) -> str:
         from loopline.bundle import read_file, read_reference
         from loopline.export.checkpoint import measure_parity
         from loopline.networks import load_checkpoint
         from loopline.runs import run_folder
 
         raws, _ = read_reference(folder, bundle)
-        x_NCHW = predictor.pipeline.collate(np.stack([predictor.decode(raw) for raw in raws]))
+        pipeline = build_pipeline(bundle.preprocess)
+        x_N = pipeline.collate(np.stack([predictor.decode(raw) for raw in raws]))
         network = load_checkpoint(run_folder(run, workspace))
-        parity = measure_parity(network, read_file(folder, bundle, bundle.graphs["float32"]), x_NCHW)
+        graph = read_file(folder, bundle, bundle.graphs["float32"])
+        parity = measure_parity(network, graph, x_N, head=HEADS[bundle.task])
         return f"outputs differ by at most {parity.max_abs_error:.2g} on {parity.num_inputs} inputs"
 
     return check
@@ -126,20 +121,71 @@ def _open_run(run: Run, workspace: Workspace) -> Subject:
     folder = run_folder(run, workspace)
     signature = read_record(Signature, folder / "signature.json")
     network = load_checkpoint(folder)
-    pipeline = build_pipeline(signature.preprocess)
-    softmax = build_postprocess((TransformStep(name="softmax"),))
+    pipeline, postprocess = build_pipeline(signature.preprocess), build_postprocess(signature.postprocess)
 
-    def probabilities(x_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return softmax(network_outputs(network, pipeline.collate(x_NHWC)))["probability"]
+    def answer(x_N: NDArray[Any]) -> Predicted:
+        outputs = postprocess(network_outputs(network, pipeline.collate(x_N), head=HEADS[signature.task]))
+        names, outputs_NK = answer_outputs(signature.task, outputs, signature.label_names)
+        return Predicted(names, outputs_NK, outputs["embedding"])
 
-    return Subject("run", run.run_id, signature.dataset, signature.label_names, pipeline, probabilities)
+    return Subject(
+        "run",
+        run.run_id,
+        signature.task,
+        signature.dataset,
+        signature.label_names,
+        signature.unit,
+        lambda reader, cache: _predict_arrays(reader, pipeline, cache, answer),
+    )
 
 
-def _open_bundle(predictor: Predictor) -> Subject:
+def _open_bundle(predictor: PredictorLike) -> Subject:
     bundle = predictor.bundle
-    postprocess = build_postprocess(bundle.postprocess)
 
-    def probabilities(x_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return postprocess(predictor.outputs(list(x_NHWC)))["probability"]
+    def predict(reader: SplitReader, cache: Path) -> Predicted:
+        if isinstance(predictor, Predictor):
+            return _predict_arrays(reader, predictor.pipeline, cache, lambda x_N: predictor.predict_columns(list(x_N)))
+        return _predict_raws(reader, predictor)
 
-    return Subject("bundle", bundle.digest, bundle.dataset, bundle.label_names, predictor.pipeline, probabilities)
+    return Subject("bundle", bundle.digest, bundle.task, bundle.dataset, bundle.label_names, bundle.unit, predict)
+
+
+def _predict_arrays(
+    reader: SplitReader, pipeline: Pipeline, cache: Path, answer: Callable[[NDArray[Any]], Predicted]
+) -> Predicted:
+    """From the decoded cache that training uses, batch by batch."""
+    from loopline.snapshots import decoded_inputs
+
+    decoded_N = decoded_inputs(reader, pipeline, cache)
+    starts = range(0, len(decoded_N), _BATCH)
+    parts = [
+        answer(decoded_N[start : start + _BATCH])
+        for start in track(starts, f"predicting {reader.name}", total=len(starts))
+    ]
+    return _joined(parts)
+
+
+def _predict_raws(reader: SplitReader, predictor: PredictorLike) -> Predicted:
+    """From the raw examples: they differ in length, and are not stacked."""
+    starts = range(0, reader.num_examples, _BATCH)
+    parts = []
+    for start in track(starts, f"predicting {reader.name}", total=len(starts)):
+        answers = predictor.predict_raw(reader.raw_many(range(start, min(start + _BATCH, reader.num_examples))))
+        parts.append(
+            Predicted(
+                predictor.output_names,
+                np.stack([each.outputs for each in answers]),
+                np.stack([each.embedding for each in answers]),
+                tuple(each.predicted for each in answers),
+            )
+        )
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Predicted]) -> Predicted:
+    return Predicted(
+        parts[0].names,
+        np.concatenate([part.outputs_NK for part in parts]),
+        np.concatenate([part.embedding_ND for part in parts]),
+        tuple(text for part in parts for text in part.texts),
+    )

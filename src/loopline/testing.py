@@ -59,7 +59,7 @@ def make_bundle(
         preprocess=steps,
         postprocess=(TransformStep(name="softmax"),),
         reference_raws=raws[:_NUM_REFERENCE],
-        drift_images=decoded_NHWC,
+        drift_examples=decoded_NHWC,
     )
     parity = Parity(num_inputs=len(raws), max_abs_error=error, tolerance=_TOLERANCE)
     return assemble_bundle(folder, parts, _facts(tuple(label_names)), parity=parity)

@@ -36,7 +36,7 @@ def make_run(workspace: Workspace, manifest: DatasetManifest, *, complete: bool 
         num_outputs=len(manifest.label_names),
         label_names=manifest.label_names,
     )
-    network = build_network("cnn", MODEL, in_channels=1, num_outputs=signature.num_outputs)
+    network = build_network("cnn", MODEL, input_shape=(1, 16, 16), num_outputs=signature.num_outputs)
     with start_run(workspace, kind="train", config={"name": "digits", "model": MODEL}, dataset=dataset) as run:
         write_record(run.path / "signature.json", signature)
         (run.path / "checkpoints").mkdir(exist_ok=True)

@@ -45,7 +45,7 @@ def fresh_network() -> FreshNetwork:
 
     def make(name: str) -> Network:
         torch.manual_seed(0)
-        network = build_network(name, {"width": 8}, in_channels=1, num_outputs=len(LABELS))
+        network = build_network(name, {"width": 8}, input_shape=(1, 16, 16), num_outputs=len(LABELS))
         # A pass in training mode moves the batch statistics away from 0 and 1, so that leaving them out would show.
         network.train()(torch.randn(64, 1, 16, 16))
         return network.eval()

@@ -31,7 +31,7 @@ def test_any_image_gives_logits_and_embedding(
     name: str, height: int, width: int, channels: int, num_outputs: int
 ) -> None:
     """Any size from 8×8, any number of channels and classes."""
-    network = build_network(name, {"width": 4}, in_channels=channels, num_outputs=num_outputs).eval()
+    network = build_network(name, {"width": 4}, input_shape=(channels, 32, 32), num_outputs=num_outputs).eval()
     with torch.inference_mode():
         logits_NK, embedding_ND = network(torch.randn(2, channels, height, width))
     assert logits_NK.shape == (2, num_outputs)
@@ -42,7 +42,9 @@ def test_any_image_gives_logits_and_embedding(
 @pytest.mark.parametrize("name", NETWORKS)
 def test_wide_network_keeps_a_narrow_embedding(name: str) -> None:
     """The embedding is logged with every prediction: it does not grow with the network."""
-    _, embedding_ND = build_network(name, {"width": 128}, in_channels=1, num_outputs=2)(torch.randn(2, 1, 16, 16))
+    _, embedding_ND = build_network(name, {"width": 128}, input_shape=(1, 16, 16), num_outputs=2)(
+        torch.randn(2, 1, 16, 16)
+    )
     assert embedding_ND.shape == (2, MAX_EMBEDDING)
 
 
@@ -50,7 +52,10 @@ def test_wide_network_keeps_a_narrow_embedding(name: str) -> None:
 def test_width_takes_effect(name: str) -> None:
     """A wider network has more weights."""
     sizes = [
-        sum(p.numel() for p in build_network(name, {"width": width}, in_channels=1, num_outputs=2).parameters())
+        sum(
+            p.numel()
+            for p in build_network(name, {"width": width}, input_shape=(1, 16, 16), num_outputs=2).parameters()
+        )
         for width in (4, 8)
     ]
     assert sizes[1] > 2 * sizes[0]
@@ -59,7 +64,7 @@ def test_width_takes_effect(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_dropout_takes_effect_in_training_only(name: str) -> None:
     """Two passes differ while training and agree in evaluation."""
-    network = build_network(name, {"width": 8, "dropout": 0.5}, in_channels=1, num_outputs=3)
+    network = build_network(name, {"width": 8, "dropout": 0.5}, input_shape=(1, 16, 16), num_outputs=3)
     x_NCHW = torch.randn(4, 1, 16, 16)
     assert not torch.equal(network(x_NCHW)[0], network(x_NCHW)[0])
     network.eval()
@@ -69,9 +74,9 @@ def test_dropout_takes_effect_in_training_only(name: str) -> None:
 def test_mistakes_are_named() -> None:
     """An unknown network lists the known ones, an unknown parameter the parameters."""
     with pytest.raises(UnknownName, match="network 'cn' does not exist; known: cnn, resnet"):
-        build_network("cn", {}, in_channels=1, num_outputs=2)
+        build_network("cn", {}, input_shape=(1, 16, 16), num_outputs=2)
     with pytest.raises(ConfigError, match=r"unknown key 'model\.widht'.*Did you mean 'model\.width'"):
-        build_network("cnn", {"widht": 3}, in_channels=1, num_outputs=2)
+        build_network("cnn", {"widht": 3}, input_shape=(1, 16, 16), num_outputs=2)
 
 
 def _run_folder(folder: Path, model: Mapping[str, Any], network: Network) -> Path:
@@ -111,7 +116,7 @@ def _run_folder(folder: Path, model: Mapping[str, Any], network: Network) -> Pat
 @pytest.fixture
 def network() -> Network:
     """A small network with weights of its own."""
-    return build_network("cnn", {"width": 4}, in_channels=1, num_outputs=3).eval()
+    return build_network("cnn", {"width": 4}, input_shape=(1, 16, 16), num_outputs=3).eval()
 
 
 def test_checkpoint_gives_the_network_back(tmp_path: Path, network: Network) -> None:

@@ -47,7 +47,7 @@ def test_an_answer_names_the_likeliest_label(predictor: Predictor) -> None:
     (answer,) = predictor.predict_raw([make_png(seed=77)])
     names = predictor.bundle.label_names
     assert answer.label == names[int(answer.probabilities.argmax())]
-    assert answer.value == pytest.approx(float(answer.probabilities.max()))
+    assert answer.confidence == pytest.approx(float(answer.probabilities.max()))
     assert answer.probabilities.sum() == pytest.approx(1)
     assert answer.probabilities.shape == (3,)
     assert answer.embedding.shape == (8,)

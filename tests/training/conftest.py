@@ -12,9 +12,9 @@ from loopline.core.workspace import Workspace
 
 _QUICK = (
     "data.name=digits",
-    "data.height=16",
-    "data.width=16",
-    "data.mode=L",
+    "input.height=16",
+    "input.width=16",
+    "input.mode=L",
     "data.batch_size=64",
     "data.augment.shift_px=1",
     "model.width=4",

@@ -93,7 +93,7 @@ def test_options_of_the_trainer_take_effect(digits: Workspace, quick: Overrides)
     rare = _curve(train((*quick, "trainer.log_every_n_steps=4", "trainer.max_epochs=1"), workspace=digits), digits)
     assert [row["step"] for row in rare] == [4, 5]
     for option in (
-        "trainer.label_smoothing=0.3",
+        "task.label_smoothing=0.3",
         "trainer.gradient_clip_val=0.01",
         "trainer.precision=bf16-mixed",
         "scheduler=constant",
@@ -119,7 +119,7 @@ def test_early_stopping_ends_a_run(digits: Workspace, quick: Overrides) -> None:
 
 def test_colour_from_grey(digits: Workspace, quick: Overrides) -> None:
     """A grey snapshot can be read as colour: three channels with the grey statistics."""
-    run = train((*quick, "data.mode=RGB", "trainer.max_epochs=1"), workspace=digits)
+    run = train((*quick, "input.mode=RGB", "trainer.max_epochs=1"), workspace=digits)
     signature = read_record(Signature, digits.runs / run.run_id / "signature.json")
     assert signature.input_shape == (3, 16, 16)
     mean = signature.preprocess[-1].params["mean"]

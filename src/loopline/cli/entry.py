@@ -53,15 +53,26 @@ class LoopGroup(click.Group):
 @click.command(cls=LoopGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, "--version", message="loopline %(version)s")
 @click.option("--home", type=click.Path(path_type=Path), help="Workspace folder [$LOOPLINE_HOME or workspace].")
+@click.option(
+    "--extend",
+    "extensions",
+    metavar="KIND.NAME=MODULE:ATTRIBUTE",
+    multiple=True,
+    help="A network, input, transform, … of your own project; repeatable [$LOOPLINE_EXTEND].",
+)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @click.pass_context
-def cli(ctx: click.Context, home: Path | None) -> None:
+def cli(ctx: click.Context, home: Path | None, extensions: tuple[str, ...]) -> None:
     """Take a PyTorch model around the whole loop: data, train, evaluate, bundle, register, serve, drift.
 
     Start with `loopline demo`, or with `loopline data get fashion` and go down this list.
     """
     from loopline.core.workspace import Workspace
 
+    if extensions:
+        from loopline.core.tables import extend
+
+        extend(*extensions)
     ctx.obj = Workspace.default() if home is None else Workspace(home)
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from loopline.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from loopline.core.records import ModelBundle
+    from loopline.predictor import Answer
 
 
 @click.command()
@@ -34,15 +39,28 @@ def predict(ctx: click.Context, model: str, files: tuple[Path, ...], top: int, a
             num_failed += 1
             _print_error(file, str(error.strerror if isinstance(error, OSError) else error), as_json=as_json)
         else:
-            _print_answer(file, answer.top(top, predictor.bundle.label_names), as_json=as_json)
+            _print_answer(file, answer, predictor.bundle, top=top, as_json=as_json)
     ctx.exit(1 if num_failed else 0)
 
 
-def _print_answer(file: Path, best: list[tuple[str, float]], *, as_json: bool) -> None:
-    if as_json:
-        _print_line({"file": str(file), "label": best[0][0], "probabilities": dict(best)})
+def _print_answer(file: Path, answer: Answer, bundle: ModelBundle, *, top: int, as_json: bool) -> None:
+    from loopline.predictor import LabelAnswer, ValueAnswer
+
+    if isinstance(answer, LabelAnswer):
+        best = answer.top(top, bundle.label_names)
+        fields: dict[str, object] = {"label": answer.label, "probabilities": dict(best)}
+        words = ", ".join(f"{label} {probability:.1%}" for label, probability in best)
+    elif isinstance(answer, ValueAnswer):
+        ends = answer.interval
+        fields = {"value": answer.value, "unit": bundle.unit, "interval": None if ends is None else list(ends)}
+        words = f"{answer.value:.4g} {bundle.unit or ''}".rstrip()
+        words += "" if ends is None else f" ({ends[0]:.4g} to {ends[1]:.4g})"
     else:
-        click.echo(f"{file}: " + ", ".join(f"{label} {probability:.1%}" for label, probability in best))
+        fields, words = {"text": answer.predicted}, answer.predicted
+    if as_json:
+        _print_line({"file": str(file), **fields})
+    else:
+        click.echo(f"{file}: {words}")
 
 
 def _print_error(file: Path, reason: str, *, as_json: bool) -> None:

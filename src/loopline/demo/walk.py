@@ -27,7 +27,7 @@ from loopline.demo.server import RunningServer, post_pictures, running_server
 from loopline.subjects import open_dataset
 
 if TYPE_CHECKING:
-    from loopline.predictor import Answer, Predictor
+    from loopline.predictor import Answer, PredictorLike
 
 MODEL = "fashion"
 ALIAS = "champion"
@@ -172,7 +172,13 @@ class _Asked:
 
 
 def _ask(
-    stages: Stages, place: Workspace, server: RunningServer, predictor: Predictor, *, raws: Sequence[bytes], name: str
+    stages: Stages,
+    place: Workspace,
+    server: RunningServer,
+    predictor: PredictorLike,
+    *,
+    raws: Sequence[bytes],
+    name: str,
 ) -> _Asked:
     with stages.stage(f"predict {name}", place.prediction_log) as results:
         since, sent = utc_now(), time.perf_counter()
@@ -201,11 +207,11 @@ def compare_answers(answers: Sequence[dict[str, Any]], expected: Sequence[Answer
     largest = 0.0
     for index, (answer, own) in enumerate(zip(answers, expected, strict=True)):
         given = np.array([answer["probabilities"][name] for name in label_names])
-        largest = max(largest, float(np.abs(given - own.probabilities).max()))
-        if answer["label"] != own.label or largest > ANSWER_TOLERANCE:
+        largest = max(largest, float(np.abs(given - own.outputs).max()))
+        if answer["label"] != own.predicted or largest > ANSWER_TOLERANCE:
             raise StateError(
-                f"picture {index}: '{answer['label']}' over HTTP, '{own.label}' in process, probabilities differ by "
-                f"{largest:.3g}; expected the same within {ANSWER_TOLERANCE:g}."
+                f"picture {index}: '{answer['label']}' over HTTP, '{own.predicted}' in process, probabilities differ "
+                f"by {largest:.3g}; expected the same within {ANSWER_TOLERANCE:g}."
             )
     return largest
 

@@ -1,6 +1,6 @@
 """Puts a bundle together from a graph and real examples. No torch: whoever has an ONNX graph can make a bundle.
 
-N examples, H height, W width, C channels, K classes, D embedding.
+N examples.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,14 @@ from loopline.core.records import (
     Parity,
     Reference,
     Runtime,
+    Task,
     TensorSpec,
     TransformStep,
 )
 from loopline.export.card import model_card
 from loopline.predictor.onnx import OnnxEngine
 from loopline.transforms import build_pipeline, build_postprocess
+from loopline.transforms.outputs import answer_outputs
 
 GRAPH_FILE = "graph.onnx"
 REFERENCE_FILE = "reference.npz"
@@ -51,6 +54,10 @@ class BundleFacts:
     metrics: dict[str, float]
     # The split that the reference examples come from, which training did not see.
     held_out_split: str
+    task: Task = "classification"
+    unit: str | None = None
+    # The reference inputs are made up: the dataset's own may not leave.
+    has_simulated_reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,8 @@ class BundleParts:
     postprocess: tuple[TransformStep, ...]
     # Raw files whose outputs every opening must reproduce.
     reference_raws: Sequence[bytes]
-    # Decoded examples, x_NHWC uint8, whose embeddings and probabilities drift compares with.
-    drift_images: NDArray[np.uint8]
+    # Decoded examples, stacked, whose embeddings and outputs drift compares with.
+    drift_examples: NDArray[Any]
 
 
 def assemble_bundle(bundles: Path, parts: BundleParts, facts: BundleFacts, *, parity: Parity) -> Path:
@@ -74,26 +81,27 @@ def assemble_bundle(bundles: Path, parts: BundleParts, facts: BundleFacts, *, pa
     """
     engine = OnnxEngine(parts.graph)
     pipeline = build_pipeline(parts.preprocess)
-    reference_NHWC = np.stack([pipeline.decode(raw) for raw in parts.reference_raws])
-    expected = graph_outputs(engine, pipeline.collate(reference_NHWC))
-    drift = graph_outputs(engine, pipeline.collate(np.asarray(parts.drift_images)))
-    probability_NK = build_postprocess(parts.postprocess)(drift)["probability"]
+    postprocess = build_postprocess(parts.postprocess)
+    expected = graph_outputs(engine, pipeline.collate(np.stack([pipeline.decode(raw) for raw in parts.reference_raws])))
+    drift = postprocess(graph_outputs(engine, pipeline.collate(np.asarray(parts.drift_examples))))
+    _, outputs_NK = answer_outputs(facts.task, drift, facts.label_names)
     files = {
         GRAPH_FILE: parts.graph,
         REFERENCE_FILE: pack_reference(parts.reference_raws, expected),
-        DRIFT_FILE: pack_arrays({"embedding": drift["embedding"], "probability": probability_NK}),
+        DRIFT_FILE: pack_arrays({"embedding": drift["embedding"], "outputs": outputs_NK}),
     }
     bundle = ModelBundle(
         name=facts.name,
         digest=UNSEALED,
-        task="classification",
-        input_kind="image",
-        inputs=tuple(_spec(name, *kind, axes=("channel", "height", "width")) for name, kind in engine.inputs.items()),
+        task=facts.task,
+        input_kind=pipeline.decoder.input_kind,
+        inputs=tuple(_spec(name, *kind, axes=_input_axes(kind[1])) for name, kind in engine.inputs.items()),
         outputs=tuple(_spec(name, *kind, axes=_OUTPUT_AXES[name]) for name, kind in engine.outputs.items()),
         preprocess=pipeline.steps,
-        postprocess=build_postprocess(parts.postprocess).steps,
+        postprocess=postprocess.steps,
         graphs={"float32": GRAPH_FILE},
         label_names=facts.label_names,
+        unit=facts.unit,
         run_id=facts.run_id,
         dataset=facts.dataset,
         metrics=facts.metrics,
@@ -104,7 +112,8 @@ def assemble_bundle(bundles: Path, parts: BundleParts, facts: BundleFacts, *, pa
             tolerance=REFERENCE_TOLERANCE,
             drift_file=DRIFT_FILE,
             drift_split=facts.held_out_split,
-            num_drift=len(parts.drift_images),
+            num_drift=len(parts.drift_examples),
+            is_simulated=facts.has_simulated_reference,
         ),
         runtime=Runtime(engine="onnxruntime", version=version("onnxruntime"), minimum_version=MINIMUM_RUNTIME),
         licence=facts.licence,
@@ -115,15 +124,22 @@ def assemble_bundle(bundles: Path, parts: BundleParts, facts: BundleFacts, *, pa
     return write_bundle(bundles, bundle.model_copy(update={"files": list_files(files)}), files)
 
 
-def graph_outputs(engine: OnnxEngine, x_NCHW: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+def graph_outputs(engine: OnnxEngine, x_N: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """What a graph with one input returns for a batch of any size, by output name."""
     (name,) = engine.inputs
     names = list(engine.outputs)
-    batches = [engine.run({name: x_NCHW[start : start + _BATCH]}, names) for start in range(0, len(x_NCHW), _BATCH)]
+    batches = [engine.run({name: x_N[start : start + _BATCH]}, names) for start in range(0, len(x_N), _BATCH)]
     return {output: np.concatenate([batch[output] for batch in batches]) for output in names}
 
 
-_OUTPUT_AXES = {"logits": ("label",), "embedding": ("feature",)}
+_OUTPUT_AXES = {"logits": ("label",), "value": ("target",), "embedding": ("feature",)}
+
+
+def _input_axes(shape: tuple[int | None, ...]) -> tuple[str, ...]:
+    """The names of a graph input's axes after the batch; those of pictures have names of their own."""
+    if len(shape) == 4:
+        return ("channel", "height", "width")
+    return tuple(f"axis_{number}" for number in range(1, len(shape)))
 
 
 def _spec(name: str, dtype: str, shape: tuple[int | None, ...], *, axes: tuple[str, ...]) -> TensorSpec:

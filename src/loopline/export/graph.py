@@ -12,13 +12,12 @@ import torch
 from torch import nn
 
 from loopline.core.errors import InputError
-from loopline.networks.inference import OUTPUT_NAMES
-
-INPUT_NAME = "image"
 
 
-def export_graph(network: nn.Module, *, shape: tuple[int, int, int]) -> bytes:
+def export_graph(network: nn.Module, *, shape: tuple[int, ...], input_name: str, head: str) -> bytes:
     """The graph of a network that takes (N, *shape) float32, as the bytes of a checked ONNX model.
+
+    Its input is called `input_name`, its outputs `head` and `embedding`.
 
     The network is left in evaluation mode on the CPU. Nodes lose the exporter's notes: they hold paths of this machine,
     and would make equal graphs differ. Raises `InputError` where the network cannot take `shape`.
@@ -33,8 +32,8 @@ def export_graph(network: nn.Module, *, shape: tuple[int, int, int]) -> bytes:
             (example,),
             dynamo=True,
             verbose=False,
-            input_names=[INPUT_NAME],
-            output_names=list(OUTPUT_NAMES),
+            input_names=[input_name],
+            output_names=[head, "embedding"],
             dynamic_shapes=({0: batch},),
         )
     if program is None:
@@ -57,7 +56,7 @@ def _check_takes(network: nn.Module, example: torch.Tensor) -> None:
             network(example)
     except RuntimeError as error:
         shape = " × ".join(map(str, example.shape[1:]))
-        raise InputError(f"the network cannot take {shape} images, which the preprocess gives: {error}.") from error
+        raise InputError(f"the network cannot take {shape} inputs, which the preprocess gives: {error}.") from error
 
 
 @contextmanager

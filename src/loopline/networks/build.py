@@ -29,9 +29,9 @@ def network_config(name: str, config: Mapping[str, Any]) -> NetworkConfig:
     return validated(kind, {**config, "name": name}, where="model")
 
 
-def build_network(name: str, config: Mapping[str, Any], *, in_channels: int, num_outputs: int) -> Network:
+def build_network(name: str, config: Mapping[str, Any], *, input_shape: tuple[int, ...], num_outputs: int) -> Network:
     """A freshly initialised network; raises as `network_config` does."""
-    return network_config(name, config).build(in_channels=in_channels, num_outputs=num_outputs)
+    return network_config(name, config).build(input_shape=input_shape, num_outputs=num_outputs)
 
 
 def load_checkpoint(run_folder: Path, *, which: Literal["best", "last"] = "best") -> Network:
@@ -49,9 +49,7 @@ def load_checkpoint(run_folder: Path, *, which: Literal["best", "last"] = "best"
             next_command=f"loopline runs show {run.run_id}",
         )
     model = run.config["model"]
-    network = build_network(
-        model["name"], model, in_channels=signature.input_shape[0], num_outputs=signature.num_outputs
-    )
+    network = build_network(model["name"], model, input_shape=signature.input_shape, num_outputs=signature.num_outputs)
     state = read_checkpoint(path)["state_dict"]
     weights = {key.removeprefix(WEIGHTS_PREFIX): state[key] for key in state if key.startswith(WEIGHTS_PREFIX)}
     try:

@@ -24,8 +24,8 @@ class CnnConfig(NetworkConfig):
     # Share of the embedding that is dropped before the last layer while training.
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
-    def build(self, *, in_channels: int, num_outputs: int) -> Cnn:
-        return Cnn(self, in_channels=in_channels, num_outputs=num_outputs)
+    def build(self, *, input_shape: tuple[int, ...], num_outputs: int) -> Cnn:
+        return Cnn(self, in_channels=input_shape[0], num_outputs=num_outputs)
 
 
 class Cnn(Network):

@@ -10,13 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-OUTPUT_NAMES = ("logits", "embedding")
 # Activations of a batch live in memory together.
 _BATCH = 256
 
 
-def network_outputs(network: nn.Module, x_NCHW: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """`logits` (N, K) and `embedding` (N, D) of a batch, in evaluation mode, on the device that holds the weights."""
+def network_outputs(
+    network: nn.Module, x_NCHW: NDArray[np.float32], *, head: str = "logits"
+) -> dict[str, NDArray[np.float32]]:
+    """The outputs of a batch, in evaluation mode, on the device that holds the weights.
+
+    By name: `head` (N, K), as `loopline.transforms.outputs.HEADS` calls it for a task, and `embedding` (N, D).
+    """
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
@@ -28,4 +32,4 @@ def network_outputs(network: nn.Module, x_NCHW: NDArray[np.float32]) -> dict[str
                 batches.append(tuple(output.float().cpu().numpy() for output in outputs))
     finally:
         network.train(was_training)
-    return {name: np.concatenate([batch[index] for batch in batches]) for index, name in enumerate(OUTPUT_NAMES)}
+    return {name: np.concatenate([batch[index] for batch in batches]) for index, name in enumerate((head, "embedding"))}

@@ -20,15 +20,19 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """float32 images to `(logits_NK, embedding_ND)`."""
+        """A batch of float32 examples to `(outputs_NK, embedding_ND)`: logits or values, and D at most 128."""
 
 
 class NetworkConfig(Component, ABC):
     """A network's parameters; they stand next to the network and build it."""
 
     @abstractmethod
-    def build(self, *, in_channels: int, num_outputs: int) -> Network:
-        """A freshly initialised network, by torch's global generator."""
+    def build(self, *, input_shape: tuple[int, ...], num_outputs: int) -> Network:
+        """A freshly initialised network, by torch's global generator.
+
+        `input_shape` is that of one example as the preprocess gives it, such as (channels, height, width). Raises
+        `ConfigError` for a shape that the network cannot take.
+        """
 
 
 def conv_block(in_channels: int, out_channels: int, *, stride: int = 1, kernel: int = 3) -> nn.Sequential:

@@ -32,7 +32,7 @@ class BundleModel:
         bundle = self.predictor.bundle
         answers = self.predictor.predict_raw(_raws(model_input, bundle.input_kind))
         columns = ["label", *(f"probability_{label}" for label in bundle.label_names)]
-        return pd.DataFrame([(answer.label, *answer.probabilities.tolist()) for answer in answers], columns=columns)
+        return pd.DataFrame([(answer.predicted, *answer.outputs.tolist()) for answer in answers], columns=columns)
 
 
 def _raws(model_input: Any, column: str) -> Sequence[bytes]:

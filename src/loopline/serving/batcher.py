@@ -20,11 +20,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from loopline.core.errors import LooplineError, StateError
 from loopline.predictor.answer import Answer
-from loopline.serving.reading import Decode, Decoded, Pixels
+from loopline.serving.reading import Decode, Decoded
 from loopline.serving.refusals import not_ready, queue_full, timed_out
 from loopline.serving.settings import ServeSettings
 
@@ -70,7 +70,7 @@ class Batcher:
 
     def __init__(
         self,
-        predict: Callable[[Sequence[Pixels]], list[Answer]],
+        predict: Callable[[Sequence[Any]], Sequence[Answer]],
         settings: ServeSettings,
         *,
         on_batch: Callable[[int], None] = lambda _size: None,

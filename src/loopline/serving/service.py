@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from loopline.core.errors import StateError
 from loopline.core.records import Prediction
 from loopline.prediction_log import LogRow, PredictionLog, float32_bytes, microseconds
-from loopline.predictor.answer import PredictorLike
+from loopline.predictor.answer import LabelAnswer, PredictorLike
 from loopline.serving.batcher import Batcher, Outcome
 from loopline.serving.log_writer import LogWriter
 from loopline.serving.readiness import Readiness
@@ -100,22 +101,24 @@ class Service:
         return self.log.label(request_id, label)
 
     def _answer(self, request_id: str, outcome: Outcome, timings: Timings) -> PredictAnswer:
-        label_names = self.predictor.bundle.label_names
+        label_names, answer = self.predictor.bundle.label_names, outcome.answer
+        if not isinstance(answer, LabelAnswer):
+            raise StateError(f"the predictor gave {type(answer).__name__}; this server answers with labels.")
         num_listed = self.settings.num_probabilities or len(label_names)
         return PredictAnswer(
             request_id=request_id,
             model=self.model,
             bundle_digest=self.predictor.bundle.digest,
-            label=outcome.answer.label,
-            confidence=outcome.answer.value,
-            probabilities=dict(outcome.answer.top(num_listed, label_names)),
+            label=answer.label,
+            confidence=answer.confidence,
+            probabilities=dict(answer.top(num_listed, label_names)),
             batch_size=outcome.batch_size,
             timings_ms=timings,
         )
 
     def _record(self, request_id: str, outcome: Outcome, timings: Timings) -> None:
         answer, decoded, bundle = outcome.answer, outcome.decoded, self.predictor.bundle
-        self.telemetry.predictions.labels(answer.label).inc()
+        self.telemetry.predictions.labels(answer.predicted).inc()
         for stage in STAGES:
             self.telemetry.latency.labels(stage).observe(getattr(timings, f"{stage}_ms") / 1000)
         self.writer.put(
@@ -126,8 +129,8 @@ class Service:
                 bundle_digest=bundle.digest,
                 input_digest=decoded.digest,
                 embedding=float32_bytes(answer.embedding),
-                outputs=float32_bytes(answer.probabilities),
-                predicted=answer.label,
+                outputs=float32_bytes(answer.outputs),
+                predicted=answer.predicted,
                 status="ok",
                 batch_size=outcome.batch_size,
                 decode_ms=timings.decode_ms,

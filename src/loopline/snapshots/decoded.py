@@ -1,13 +1,13 @@
 """The decoded cache: a split's inputs after the sample steps, as one array on disk that every reader maps.
 
-N examples, H height, W width, C channels.
+N examples.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,8 @@ _CHUNK = 512
 _WAIT_S = 3600.0
 
 
-def decoded_inputs(split: SplitReader, pipeline: Pipeline, cache: Path, *, num_workers: int = 0) -> NDArray[np.uint8]:
-    """The split's inputs as `pipeline.decode` gives them: x_NHWC uint8, a read-only memory map, in the split's order.
+def decoded_inputs(split: SplitReader, pipeline: Pipeline, cache: Path, *, num_workers: int = 0) -> NDArray[Any]:
+    """The split's inputs as `pipeline.decode` gives them, stacked: a read-only memory map, in the split's order.
 
     The array is made once per split digest, sample steps and Pillow version, under a lock, in `num_workers` processes
     (0: this one), and written to `cache`/decoded. Processes that map it share its memory. Raises `InputError` naming
@@ -38,21 +38,21 @@ def decoded_inputs(split: SplitReader, pipeline: Pipeline, cache: Path, *, num_w
         with lock(path.with_suffix(".lock"), holder=f"the decoded cache '{path}'", timeout_s=_WAIT_S):
             if not path.exists():
                 _write(path, split, pipeline, num_workers)
-    decoded: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    decoded: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return decoded
 
 
 def decode_chunk(chunk: tuple[SplitReader, Pipeline, Path, int, int]) -> str | None:
     """Decodes examples `start` to `stop` into the array at `path`; returns a sentence about one that is refused."""
     split, pipeline, path, start, stop = chunk
-    x_NHWC = np.lib.format.open_memmap(path, mode="r+")
+    x_N = np.lib.format.open_memmap(path, mode="r+")
     for index, raw in zip(range(start, stop), split.raw_many(range(start, stop)), strict=True):
         try:
-            x_HWC = pipeline.decode(raw)
+            x = pipeline.decode(raw)
         except InvalidExample as error:
             return f"example '{split.ids[index]}' of split '{split.name}': {error.message}"
-        x_NHWC[index] = x_HWC
-    x_NHWC.flush()
+        x_N[index] = x
+    x_N.flush()
     return None
 
 
@@ -67,7 +67,7 @@ def _write(path: Path, split: SplitReader, pipeline: Pipeline, num_workers: int)
     num_examples = split.num_examples
     with atomic_file(path) as temporary:
         shape = (num_examples, *pipeline.shape)
-        np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape).flush()
+        np.lib.format.open_memmap(temporary, mode="w+", dtype=pipeline.dtype, shape=shape).flush()
         # The file is one hole so far: without its room taken now, a full disk ends the writing process with a signal.
         if hasattr(os, "posix_fallocate"):
             with temporary.open("rb+") as file:

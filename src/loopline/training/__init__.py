@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from loopline.networks.torchvision_guard import let_torchvision_import
+
+# Lightning imports torchvision, so this comes before anything here imports Lightning.
+let_torchvision_import()
+
 _EXPORTS = {
     "TrainConfig": "loopline.training.config:TrainConfig",
     "train": "loopline.training.fitting:train",

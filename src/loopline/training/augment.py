@@ -5,6 +5,8 @@ N examples, H height, W width, C channels, R random numbers per example.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -24,7 +26,7 @@ class AugmentConfig(Record):
     # Moves every image by up to so many pixels each way, repeating its edge.
     shift_px: int = Field(default=0, ge=0, le=512)
 
-    def apply(self, x_NHWC: NDArray[np.uint8], draws_NR: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def apply(self, x_NHWC: NDArray[Any], draws_NR: NDArray[np.float64]) -> NDArray[Any]:
         """The augmented images; `draws_NR` are uniform in [0, 1), one row per example."""
         if not self.flip and not self.shift_px:
             return x_NHWC

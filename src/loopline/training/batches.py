@@ -34,7 +34,7 @@ class BatchKey(NamedTuple):
 class Batch(NamedTuple):
     """What a step takes."""
 
-    x_NCHW: Tensor
+    x_N: Tensor
     targets_N: Tensor
 
 
@@ -77,13 +77,13 @@ class Batches(Dataset[Batch]):
         places = slice(key.batch * self.batch_size, (key.batch + 1) * self.batch_size)
         if self._shuffle is None:
             indices = np.arange(self.num_examples)[places]
-            x_NHWC = self._pixels[indices]
+            x_N = self._examples[indices]
         else:
             plan = self._planned(key.epoch, self._shuffle[0])
             indices = plan.order[places]
-            x_NHWC = self._shuffle[1].apply(self._pixels[indices], plan.draws[indices])
+            x_N = self._shuffle[1].apply(self._examples[indices], plan.draws[indices])
         _, pipeline, _ = self._source
-        return Batch(torch.from_numpy(pipeline.collate(x_NHWC)), torch.from_numpy(self._targets[indices]))
+        return Batch(torch.from_numpy(pipeline.collate(x_N)), torch.from_numpy(self._targets[indices]))
 
     def __getstate__(self) -> dict[str, object]:
         kept = ("_source", "num_examples", "batch_size", "_shuffle")
@@ -91,17 +91,16 @@ class Batches(Dataset[Batch]):
 
     def prepare(self) -> None:
         """Makes the decoded cache where it is missing, with a progress bar, before anybody waits for a batch."""
-        _ = self._pixels, self._targets
+        _ = self._examples, self._targets
 
     @cached_property
-    def _pixels(self) -> NDArray[np.uint8]:
+    def _examples(self) -> NDArray[Any]:
         split, pipeline, cache = self._source
         return decoded_inputs(split, pipeline, cache)
 
     @cached_property
-    def _targets(self) -> NDArray[np.int64]:
-        targets: NDArray[np.int64] = self._source[0].targets
-        return targets
+    def _targets(self) -> NDArray[Any]:
+        return self._source[0].targets
 
     def _planned(self, epoch: int, seed: int) -> _Plan:
         if self._plan is None or self._plan.epoch != epoch:

@@ -64,7 +64,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         score = float(trainer.callback_metrics[self._config.monitor.metric])
-        sign = -1 if self._config.monitor.mode == "min" else 1
+        sign = -1 if self._config.monitor_mode == "min" else 1
         self._should_stop = trainer.should_stop
         if self.best is None or sign * score > sign * self.best:
             self.best = score

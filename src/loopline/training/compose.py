@@ -21,7 +21,7 @@ from loopline.runs import flat
 from loopline.training.config import TrainConfig, checked
 
 CONF_FOLDER = Path(__file__).parent / "conf"
-GROUPS = ("recipe", "experiment", "model", "optimizer", "scheduler", "tracking")
+GROUPS = ("recipe", "experiment", "task", "input", "model", "optimizer", "scheduler", "tracking")
 _DRY_RUN = "loopline train --dry-run"
 
 

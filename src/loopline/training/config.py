@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from loopline.core.errors import ConfigError
-from loopline.core.records import Component, Name, Record, Task
+from loopline.core.errors import ConfigError, UnknownName
+from loopline.core.records import Component, Name, Record
 from loopline.core.tables import resolve
 from loopline.core.validation import validated
 from loopline.networks import NETWORKS, NetworkConfig
 from loopline.tracking import TRACKERS, TrackerConfig
 from loopline.training.augment import AugmentConfig
+from loopline.training.inputs import INPUTS, InputConfig
 from loopline.training.optimizers import OPTIMIZERS, SCHEDULERS, OptimizerConfig, SchedulerConfig
+from loopline.training.tasks import TASKS
+from loopline.training.tasks.task import Direction, TaskConfig
 
 
-def component(table: Mapping[str, str], key: str) -> BeforeValidator:
-    """Makes a field an alternative of a closed table: its `name` chooses the class that checks its other keys."""
+def component(table: Mapping[str, str], key: str, kind: str | None = None) -> BeforeValidator:
+    """Makes a field an alternative of a closed table: its `name` chooses the class that checks its other keys.
+
+    `kind` is what a project's own alternatives are called where that is not the key itself.
+    """
 
     def build(value: Any) -> Any:
         if isinstance(value, Component):
@@ -26,23 +32,19 @@ def component(table: Mapping[str, str], key: str) -> BeforeValidator:
         name = value.get("name") if isinstance(value, Mapping) else None
         if not isinstance(name, str):
             raise ConfigError(f"key '{key}.name' is missing; expected one of: {', '.join(sorted(table))}.")
-        kind: type[Component] = resolve(table, name, kind=f"{key}.name")
-        return validated(kind, value, where=key)
+        chosen: type[Component] = resolve(table, name, kind=kind or key)
+        return validated(chosen, value, where=key)
 
     return BeforeValidator(build)
 
 
 class DataConfig(Record):
-    """Which examples, at which size, in which order of batches."""
+    """Which examples, in which batches."""
 
     # A snapshot: its name, `name@version`, or its folder.
     name: str = Field(min_length=1)
     train_split: Name = "train"
     validation_split: Name = "validation"
-    # Every image is stretched to this size in pixels; `L` is grey, `RGB` colour.
-    height: int = Field(ge=8, le=4096)
-    width: int = Field(ge=8, le=4096)
-    mode: Literal["L", "RGB"] = "RGB"
     batch_size: int = Field(default=128, ge=1)
     # Processes that make batches; 0 makes them in the training process, the quickest while pixels fit into memory.
     num_workers: int = Field(default=0, ge=0)
@@ -61,8 +63,6 @@ class TrainerConfig(Record):
     deterministic: bool = True
     # Largest norm of the gradient; None leaves it as it is.
     gradient_clip_val: float | None = Field(default=None, gt=0)
-    # Share of each label that is spread over all labels.
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     log_every_n_steps: int = Field(default=50, ge=1)
 
 
@@ -76,15 +76,10 @@ class CheckpointConfig(Record):
 class MonitorConfig(Record):
     """The metric that chooses the best checkpoint and, with `patience`, ends a run that no longer improves."""
 
-    metric: Literal["validation/accuracy", "validation/loss"] = "validation/accuracy"
+    metric: str = "validation/accuracy"
     # Epochs without improvement before the run ends; None never ends it early.
     patience: int | None = Field(default=None, ge=1)
     min_delta: float = Field(default=0.0, ge=0)
-
-    @property
-    def mode(self) -> Literal["min", "max"]:
-        """Whether less or more of the metric is better."""
-        return "min" if self.metric.endswith("/loss") else "max"
 
 
 class TrainConfig(Record):
@@ -93,16 +88,29 @@ class TrainConfig(Record):
     schema_version: Literal[1] = 1
     # Part of the run's id, and the tracker's experiment.
     name: Name
-    task: Task = "classification"
+    task: Annotated[SerializeAsAny[TaskConfig], component(TASKS, "task")]
     seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataConfig
-    model: Annotated[SerializeAsAny[NetworkConfig], component(NETWORKS, "model")]
+    input: Annotated[SerializeAsAny[InputConfig], component(INPUTS, "input")]
+    model: Annotated[SerializeAsAny[NetworkConfig], component(NETWORKS, "model", "network")]
     optimizer: Annotated[SerializeAsAny[OptimizerConfig], component(OPTIMIZERS, "optimizer")]
     scheduler: Annotated[SerializeAsAny[SchedulerConfig], component(SCHEDULERS, "scheduler")]
     trainer: TrainerConfig = TrainerConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     monitor: MonitorConfig = MonitorConfig()
-    tracking: Annotated[SerializeAsAny[TrackerConfig], component(TRACKERS, "tracking")]
+    tracking: Annotated[SerializeAsAny[TrackerConfig], component(TRACKERS, "tracking", "tracker")]
+
+    @model_validator(mode="after")
+    def _metric_is_measured(self) -> Self:
+        measured = [f"validation/{name}" for name in self.task.metrics]
+        if self.monitor.metric not in measured:
+            raise UnknownName("monitor.metric", self.monitor.metric, measured, of=f"task '{self.task.name}'")
+        return self
+
+    @property
+    def monitor_mode(self) -> Direction:
+        """Whether less or more of the monitored metric is better."""
+        return self.task.metrics[self.monitor.metric.removeprefix("validation/")]
 
 
 def checked(config: Mapping[str, Any]) -> TrainConfig:

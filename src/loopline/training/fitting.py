@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,35 +15,20 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 
 from loopline.core import store
-from loopline.core.errors import ConfigError, StateError
-from loopline.core.records import DatasetRef, Run, RunStatus, Signature
+from loopline.core.errors import StateError
+from loopline.core.records import Run, RunStatus
 from loopline.core.workspace import Workspace
 from loopline.networks import read_checkpoint
 from loopline.runs import RunFolder, find_run, flat, resume_run, start_run
-from loopline.snapshots import Snapshot, find_snapshot, open_snapshot
+from loopline.snapshots import find_snapshot, open_snapshot
 from loopline.tracking import open_tracker
-from loopline.training.batches import Batches, Loader
+from loopline.training.batches import Loader
 from loopline.training.checkpoints import Checkpoints, seed_everything
 from loopline.training.compose import as_yaml, compose
 from loopline.training.config import TrainConfig, checked
+from loopline.training.job import Job, open_job
 from loopline.training.metrics_log import MetricsLog
 from loopline.training.stopping import StopRequest, stop_signals
-from loopline.training.tasks.classification import Classification
-from loopline.transforms import Pipeline, build_pipeline, image_steps
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What a run computes from, opened and checked."""
-
-    config: TrainConfig
-    snapshot: Snapshot
-    pipeline: Pipeline
-    workspace: Workspace
-
-    @property
-    def dataset(self) -> DatasetRef:
-        return DatasetRef(name=self.snapshot.manifest.name, version=self.snapshot.manifest.version)
 
 
 def train(
@@ -65,7 +49,7 @@ def train(
     with stop_signals() as stop, _quiet_lightning():
         if resume is None:
             config = compose(overrides, config_dir=config_dir)
-            job = _open(config, open_snapshot(config.data.name, workspace), workspace)
+            job = open_job(config, open_snapshot(config.data.name, workspace), workspace)
             plain = config.model_dump(mode="json")
             device = _device(config)
             with start_run(
@@ -78,7 +62,7 @@ def train(
         config = checked(record.config)
         # The very version, even where the dataset has a newer one by now.
         reference = f"{find_snapshot(config.data.name, workspace)}@{record.dataset.version}"
-        job = _open(config, open_snapshot(reference, workspace), workspace)
+        job = open_job(config, open_snapshot(reference, workspace), workspace)
         with resume_run(record.run_id, workspace) as run:
             return _compute(run, job, stop)
 
@@ -97,50 +81,13 @@ def _refuse_changes(record: Run, config: TrainConfig) -> None:
         )
 
 
-def _open(config: TrainConfig, snapshot: Snapshot, workspace: Workspace) -> _Job:
-    """Checks that configuration and data fit; the preprocess takes its mean and std from the snapshot."""
-    manifest, data = snapshot.manifest, config.data
-    if (manifest.task, manifest.input_kind) != (config.task, "image"):
-        raise ConfigError(
-            f"snapshot '{manifest.name}' holds {manifest.input_kind} inputs for {manifest.task}; expected image inputs "
-            f"for {config.task}.",
-            next_command=f"loopline data show {manifest.name}",
-        )
-    for name in (data.train_split, data.validation_split):
-        snapshot.split(name)
-    mean, std = _statistics(snapshot, num_channels=1 if data.mode == "L" else 3)
-    steps = image_steps(height=data.height, width=data.width, mode=data.mode, mean=mean, std=std)
-    return _Job(config, snapshot, build_pipeline(steps), workspace)
-
-
-def _statistics(snapshot: Snapshot, *, num_channels: int) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel, of full scale 1; those of grey stand for colour, and back."""
-    statistics = snapshot.manifest.statistics
-    if statistics is None:
-        return [0.5] * num_channels, [0.25] * num_channels
-    if len(statistics.mean) == num_channels:
-        return list(statistics.mean), list(statistics.std)
-    return (
-        [sum(statistics.mean) / len(statistics.mean)] * num_channels,
-        [sum(statistics.std) / len(statistics.std)] * num_channels,
-    )
-
-
-def _compute(run: RunFolder, job: _Job, stop: StopRequest) -> Run:
+def _compute(run: RunFolder, job: Job, stop: StopRequest) -> Run:
     """Everything inside a run: files that describe it, data, tracker, and the training itself."""
     store.write_text(run.path / "config.yaml", as_yaml(job.config))
-    manifest, (height, width, channels) = job.snapshot.manifest, job.pipeline.shape
-    signature = Signature(
-        task=manifest.task,
-        input_kind=manifest.input_kind,
-        dataset=job.dataset,
-        preprocess=job.pipeline.steps,
-        input_shape=(channels, height, width),
-        num_outputs=len(manifest.label_names),
-        label_names=manifest.label_names,
-    )
-    store.write_record(run.path / "signature.json", signature)
-    loaders = _loaders(job)
+    store.write_record(run.path / "signature.json", job.signature())
+    for name, data in job.files.items():
+        store.write_bytes(run.path / "files" / name, data)
+    loaders = job.config.task.loaders(job)
     tracker = open_tracker(job.config.tracking, run, job.workspace)
     status: RunStatus = "failed"
     try:
@@ -169,28 +116,15 @@ def _results(folder: Path) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _loaders(job: _Job) -> tuple[Loader, Loader]:
-    data, cache = job.config.data, job.workspace.cache
-    train, validation = job.snapshot.split(data.train_split), job.snapshot.split(data.validation_split)
-    shuffle = (job.config.seed, data.augment)
-    size, limit = data.batch_size, data.max_examples
-    training = Batches(train, job.pipeline, cache, batch_size=size, max_examples=limit, shuffle=shuffle)
-    # Nothing is kept for a backward pass: batches may be larger.
-    checking = Batches(validation, job.pipeline, cache, batch_size=4 * size, max_examples=limit)
-    training.prepare()
-    checking.prepare()
-    return Loader(training, num_workers=data.num_workers), Loader(checking, num_workers=data.num_workers)
-
-
 def _fit(
-    run: RunFolder, job: _Job, loaders: tuple[Loader, Loader], log: MetricsLog, stop: StopRequest
+    run: RunFolder, job: Job, loaders: tuple[Loader, Loader], log: MetricsLog, stop: StopRequest
 ) -> tuple[dict[str, float], int]:
     """Trains, from the last checkpoint where there is one; the final metrics and the number of steps."""
-    config, manifest = job.config, job.snapshot.manifest
+    config = job.config
     training, checking = loaders
     seed_everything(config.seed)
-    network = config.model.build(in_channels=job.pipeline.shape[2], num_outputs=len(manifest.label_names))
-    module = Classification(network, config, num_steps=config.trainer.max_epochs * len(training), log=log)
+    network = config.model.build(input_shape=job.input_shape, num_outputs=job.num_outputs)
+    module = config.task.module(network, job, num_steps=config.trainer.max_epochs * len(training), log=log)
     checkpoints = Checkpoints(run.path / "checkpoints", config, stop)
     trainer = _trainer(config, checkpoints, run.path)
     last = checkpoints.last_path if checkpoints.last_path.exists() else None
@@ -208,7 +142,7 @@ def _trainer(config: TrainConfig, checkpoints: Checkpoints, folder: Path) -> Tra
     if config.monitor.patience is not None:
         stopping = EarlyStopping(
             config.monitor.metric,
-            mode=config.monitor.mode,
+            mode=config.monitor_mode,
             patience=config.monitor.patience,
             min_delta=config.monitor.min_delta,
         )

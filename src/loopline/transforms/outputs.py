@@ -1,12 +1,20 @@
-"""What a graph returns to what a person asked for. N examples, K classes."""
+"""What a graph returns to what a person asked for. N examples, K classes or values."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from loopline.core.errors import ConfigError
 from loopline.transforms.step import Array, Outputs, OutputTransform
+
+# What a network's first output is called, by task; the second is always `embedding`.
+HEADS = {"classification": "logits", "regression": "value"}
+# What a regression answers with; the last two where its postprocess has an `interval`.
+_VALUE_NAMES = ("value", "low", "high")
 
 
 class Softmax(OutputTransform):
@@ -75,6 +83,24 @@ class Interval(OutputTransform):
         if self.minimum is not None:
             low_N1 = np.maximum(low_N1, np.float32(self.minimum))
         return {**outputs, "low": low_N1, "high": value_N1 + np.float32(self.radius)}
+
+
+def answer_outputs(
+    task: str, outputs: Outputs, label_names: Sequence[str]
+) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """The names and the (N, K) values of an answer's outputs, from what the postprocess gave.
+
+    Probabilities by label name for classification; `value`, and `low` and `high` where there are, for regression.
+    Raises `ConfigError` where the postprocess gives none.
+    """
+    if task == "classification":
+        if "probability" not in outputs:
+            raise ConfigError(f"the postprocess gives {', '.join(outputs)}; expected 'probability', as softmax gives.")
+        return tuple(label_names), outputs["probability"]
+    names = tuple(name for name in _VALUE_NAMES if name in outputs)
+    if "value" not in names:
+        raise ConfigError(f"the postprocess gives {', '.join(outputs)}; expected 'value'.")
+    return names, np.concatenate([outputs[name] for name in names], axis=1)
 
 
 def _input(transform: Softmax | Affine | Clip | Interval, outputs: Outputs) -> Array:

@@ -61,7 +61,7 @@ class Reference(Record):
     """The raw inputs that whoever opens the bundle must reproduce, and the held-out outputs that drift compares with.
 
     `inputs_file` holds the arrays `data` (uint8), `offsets` (int64), and one array per graph output; `drift_file` holds
-    `embedding` (num_drift, D), `probability` or `prediction`, from the split `drift_split`, which training did not see.
+    `embedding` (num_drift, D) and `outputs` (num_drift, K), of the split `drift_split`, which training did not see.
     """
 
     inputs_file: str
@@ -70,12 +70,14 @@ class Reference(Record):
     drift_file: str
     drift_split: Name
     num_drift: int = Field(ge=1)
+    # The inputs are made up, because the dataset's own are confidential.
+    is_simulated: bool = False
 
 
 class Runtime(Record):
     """The engine that opens the graphs, the version that made the bundle's parity, and the least that is accepted."""
 
-    engine: Literal["onnxruntime"]
+    engine: Name
     version: str
     minimum_version: str
 
@@ -95,6 +97,8 @@ class ModelBundle(Record):
     # Role (`float32`) to the file's path in the bundle.
     graphs: dict[str, str] = Field(min_length=1)
     label_names: tuple[str, ...] = ()
+    # Of the value, where the task is to predict one, as `kg N/ha`.
+    unit: str | None = None
     run_id: Name
     dataset: DatasetRef
     metrics: dict[str, float] = {}

@@ -1,1 +1,6 @@
-"""One Lightning module per task family."""
+"""What is learnt: a component per task, and the Lightning module that it trains with."""
+
+TASKS = {
+    "classification": "loopline.training.tasks.classification:ClassificationConfig",
+    "regression": "loopline.training.tasks.regression:RegressionConfig",
+}

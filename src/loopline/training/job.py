@@ -1,0 +1,70 @@
+"""`Job`: what a run computes from, opened and checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from loopline.core.errors import ConfigError
+from loopline.core.records import DatasetRef, Signature
+from loopline.core.workspace import Workspace
+from loopline.snapshots import Snapshot
+from loopline.training.config import TrainConfig
+from loopline.transforms import Pipeline, build_pipeline
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration with its snapshot, its preprocess, and the files that this names."""
+
+    config: TrainConfig
+    snapshot: Snapshot
+    pipeline: Pipeline
+    files: Mapping[str, bytes]
+    workspace: Workspace
+
+    @property
+    def dataset(self) -> DatasetRef:
+        """The snapshot, in its very version."""
+        return DatasetRef(name=self.snapshot.manifest.name, version=self.snapshot.manifest.version)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What the network takes, without the batch axis; empty where examples differ in length."""
+        return () if self.pipeline.decoder.is_ragged else self.pipeline.input_shape
+
+    @property
+    def num_outputs(self) -> int:
+        """K of the network's first output."""
+        return self.config.task.num_outputs(self.snapshot.manifest)
+
+    def signature(self) -> Signature:
+        """What surrounds the network, as the run's folder keeps it."""
+        manifest = self.snapshot.manifest
+        return Signature(
+            task=manifest.task,
+            input_kind=manifest.input_kind,
+            dataset=self.dataset,
+            preprocess=self.pipeline.steps,
+            postprocess=self.config.task.postprocess(self),
+            input_shape=self.input_shape,
+            num_outputs=self.num_outputs,
+            label_names=manifest.label_names,
+            unit=getattr(self.config.task, "unit", None),
+            files=tuple(sorted(self.files)),
+        )
+
+
+def open_job(config: TrainConfig, snapshot: Snapshot, workspace: Workspace) -> Job:
+    """Checks that configuration and data fit; the preprocess takes its statistics and files from the snapshot."""
+    manifest, data = snapshot.manifest, config.data
+    if (manifest.task, manifest.input_kind) != (config.task.task, config.input.input_kind):
+        raise ConfigError(
+            f"snapshot '{manifest.name}' holds {manifest.input_kind} inputs for {manifest.task}; expected "
+            f"{config.input.input_kind} inputs for {config.task.task}.",
+            next_command=f"loopline data show {manifest.name}",
+        )
+    for name in (data.train_split, data.validation_split):
+        snapshot.split(name)
+    files = config.input.files(snapshot, workspace.cache)
+    return Job(config, snapshot, build_pipeline(config.input.steps(manifest), files), files, workspace)

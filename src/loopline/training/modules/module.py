@@ -1,0 +1,125 @@
+"""What every Lightning module of ours is: it keeps its sums in the checkpoint and says its figures in one place.
+
+N examples, K outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from loopline.core.errors import StateError
+from loopline.networks import Network
+from loopline.training.batches import Batch
+from loopline.training.config import TrainConfig
+from loopline.training.metrics_log import MetricsLog
+
+
+class Sums:
+    """Running sums over examples: Python floats in a fixed order, so that a resumed epoch adds up to the same bits."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, float] = {}
+        self.num_examples = 0
+
+    def add(self, sums: Mapping[str, float], num_examples: int) -> None:
+        """Adds the sums of a batch."""
+        for name, value in sums.items():
+            self.totals[name] = self.totals.get(name, 0.0) + value
+        self.num_examples += num_examples
+
+    def means(self) -> dict[str, float]:
+        """The means so far, by name."""
+        return {name: total / self.num_examples for name, total in self.totals.items()}
+
+
+class TrainingModule(LightningModule, ABC):
+    """Trains a network; `metrics` holds the figures of the last whole epoch."""
+
+    def __init__(self, network: Network, config: TrainConfig, *, num_steps: int, log: MetricsLog) -> None:
+        super().__init__()
+        self.network = network
+        self.metrics: dict[str, float] = {}
+        self._config = config
+        self._num_steps = num_steps
+        self._log = log
+        self._train = Sums()
+        self._validation = Sums()
+
+    @abstractmethod
+    def loss(self, batch: Batch, *, training: bool) -> tuple[Tensor, Tensor]:
+        """The mean loss of a batch, and the network's outputs."""
+
+    @abstractmethod
+    def sums(self, outputs_NK: Tensor, batch: Batch) -> dict[str, float]:
+        """What is summed over the batch's examples beside the loss, by metric."""
+
+    def figures(self, means: dict[str, float]) -> dict[str, float]:
+        """The metrics of a split from its means; most are the means."""
+        return means
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        loss, outputs_NK = self.loss(batch, training=True)
+        value = float(loss.detach())
+        step = self.global_step + 1
+        self._refuse_nan("train/loss", value, step)
+        self._add(self._train, value, outputs_NK.detach(), batch)
+        if step % self._config.trainer.log_every_n_steps == 0:
+            rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+            self._log.record({"train/batch_loss": value, "train/learning_rate": rate}, step)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self._validation = Sums()
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        loss, outputs_NK = self.loss(batch, training=False)
+        self._add(self._validation, float(loss), outputs_NK, batch)
+
+    def on_train_epoch_end(self) -> None:
+        self.metrics = {
+            f"{split}/{name}": value
+            for split, sums in (("train", self._train), ("validation", self._validation))
+            for name, value in self.figures(sums.means()).items()
+        }
+        self._refuse_nan("validation/loss", self.metrics["validation/loss"], self.global_step)
+        self._train = Sums()
+        self._log.record(self.metrics, self.global_step)
+        # For Lightning's early stopping and ours of the best checkpoint.
+        self.log_dict(
+            {name: torch.tensor(value, dtype=torch.float64) for name, value in self.metrics.items()}, prog_bar=True
+        )
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        optimizer = self._config.optimizer.build(self.network)
+        scheduler = self._config.scheduler.build(optimizer, num_steps=self._num_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["metrics"] = {"epoch": self.metrics, "train_sums": vars(self._train)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.metrics = checkpoint["metrics"]["epoch"]
+        vars(self._train).update(checkpoint["metrics"]["train_sums"])
+        self._log.rewind(checkpoint["global_step"])
+
+    def _add(self, sums: Sums, loss: float, outputs_NK: Tensor, batch: Batch) -> None:
+        num_examples = len(batch.targets_N)
+        sums.add({"loss": loss * num_examples, **self.sums(outputs_NK, batch)}, num_examples)
+
+    def _refuse_nan(self, name: str, value: float, step: int) -> None:
+        """A network that diverged does not come back; going on would only overwrite good checkpoints."""
+        if not math.isfinite(value):
+            raise StateError(
+                f"{name} is {value} at step {step}; expected a finite number. Lower the learning rate, or clip the "
+                "gradient.",
+                next_command=f"loopline train … optimizer.lr={self._config.optimizer.lr / 10:g} "
+                "trainer.gradient_clip_val=1",
+            )
