@@ -185,7 +185,7 @@ def test_reference_and_drift_arrays_come_back(made: Path) -> None:
     assert expected["logits"].shape == (16, 3)
     drift = read_drift_reference(made, bundle)
     assert drift["embedding"].shape == (200, 8)
-    np.testing.assert_allclose(drift["probability"].sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(drift["outputs"].sum(axis=1), 1, atol=1e-5)
 
 
 def reseal(folder: Path, path: str, data: bytes) -> None:
@@ -217,7 +217,7 @@ def test_a_reference_of_another_size_is_refused(folder: Path, raws: list[bytes],
 
 def test_a_drift_reference_with_nan_is_refused(folder: Path) -> None:
     """Drift is never compared with NaN."""
-    arrays = {"embedding": np.full((200, 8), np.nan, np.float32), "probability": np.zeros((200, 3), np.float32)}
+    arrays = {"embedding": np.full((200, 8), np.nan, np.float32), "outputs": np.zeros((200, 3), np.float32)}
     reseal(folder, "drift.npz", pack_arrays(arrays))
     with pytest.raises(IntegrityError, match="200 finite rows"):
         read_drift_reference(folder, read_bundle(folder))

@@ -202,9 +202,10 @@ def test_another_answer_is_found(walked: tuple[Workspace, DemoReport], digits_fo
     picture = next(digits_folder.glob("*/*.png"))
     (own,) = loop.predict("fashion@1", [picture], workspace=place)
     names = loop.load("fashion@1", workspace=place).bundle.label_names
-    same = {"label": own.label, "probabilities": dict(zip(names, map(float, own.probabilities), strict=True))}
+    probabilities = dict(zip(names, map(float, own.outputs), strict=True))
+    same = {"label": own.predicted, "probabilities": probabilities}
     assert compare_answers([same], [own], names) == 0
-    shifted = {name: value + 1e-4 for name, value in same["probabilities"].items()}  # type: ignore[attr-defined] # a dictionary
+    shifted = {name: value + 1e-4 for name, value in probabilities.items()}
     with pytest.raises(StateError, match="picture 0"):
         compare_answers([{**same, "probabilities": shifted}], [own], names)
 

@@ -12,7 +12,7 @@ import pytest
 from loopline.bundle import BUNDLE_FILE, bundle_digest, list_files, pack_arrays
 from loopline.core.errors import GateRefused, UnknownName
 from loopline.export import verify_bundle
-from loopline.predictor import Predictor
+from loopline.predictor import PredictorLike
 from loopline.testing import make_bundle
 
 
@@ -47,10 +47,10 @@ def test_every_claim_of_a_good_bundle_holds(folder: Path) -> None:
 def test_parity_is_measured_where_it_can_be(folder: Path) -> None:
     """A check of the checkpoint runs on the open bundle, and its refusal is a failed claim."""
 
-    def agrees(predictor: Predictor) -> str:
+    def agrees(predictor: PredictorLike) -> str:
         return f"{predictor.bundle.name} agrees"
 
-    def differs(predictor: Predictor) -> str:
+    def differs(predictor: PredictorLike) -> str:
         raise GateRefused(f"{predictor.bundle.name} differs.")
 
     assert verify_bundle(folder, check_parity=agrees)[-1].found == "tiny agrees"
@@ -74,15 +74,15 @@ def test_skew_is_a_failed_claim(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("probability_NK", "sentence"),
+    ("outputs_NK", "sentence"),
     [
         (np.full((200, 3), 0.5, np.float32), "no probabilities"),
-        (np.full((200, 4), 0.25, np.float32), "the graph's outputs are"),
+        (np.full((200, 4), 0.25, np.float32), "4 wide; an answer has 3 outputs"),
     ],
 )
-def test_a_senseless_drift_reference_is_a_failed_claim(folder: Path, probability_NK: np.ndarray, sentence: str) -> None:
-    """Rows that do not sum to 1 and widths that are not the graph's are named."""
-    arrays = {"embedding": np.zeros((200, 8), np.float32), "probability": probability_NK}
+def test_a_senseless_drift_reference_is_a_failed_claim(folder: Path, outputs_NK: np.ndarray, sentence: str) -> None:
+    """Rows that do not sum to 1 and widths that are not an answer's are named."""
+    arrays = {"embedding": np.zeros((200, 8), np.float32), "outputs": outputs_NK}
     reseal(folder, "drift.npz", pack_arrays(arrays))
     check = verify_bundle(folder)[-1]
     assert (check.name, check.passed) == ("drift reference", False)

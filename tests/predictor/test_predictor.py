@@ -17,7 +17,7 @@ import pytest
 
 from loopline.bundle import BUNDLE_FILE, bundle_digest, list_files, pack_reference, read_bundle, read_reference
 from loopline.core.errors import ConfigError, IntegrityError, InvalidExample, SkewError, StateError, UnknownName
-from loopline.predictor import Answer, Predictor, PredictorLike, open_predictor
+from loopline.predictor import Answer, LabelAnswer, Predictor, PredictorLike, open_predictor
 from loopline.testing import make_bundle, make_png
 
 
@@ -36,25 +36,33 @@ def steps(folder: Path) -> dict[str, dict[str, Any]]:
     return {item.name: item.model_dump(mode="json") for item in read_bundle(folder).preprocess}
 
 
+def opened(folder: Path, *, num_threads: int) -> Predictor:
+    """The predictor of a bundle of one graph."""
+    predictor = open_predictor(folder, num_threads=num_threads)
+    assert isinstance(predictor, Predictor)
+    return predictor
+
+
 @pytest.fixture(scope="module")
 def predictor(made: Path) -> Predictor:
     """The bundle, open."""
-    return open_predictor(made, num_threads=1)
+    return opened(made, num_threads=1)
 
 
 def test_an_answer_names_the_likeliest_label(predictor: Predictor) -> None:
     """Label, its probability, all probabilities and the embedding, in the bundle's order and in float32."""
     (answer,) = predictor.predict_raw([make_png(seed=77)])
+    assert isinstance(answer, LabelAnswer)
     names = predictor.bundle.label_names
-    assert answer.label == names[int(answer.probabilities.argmax())]
-    assert answer.confidence == pytest.approx(float(answer.probabilities.max()))
-    assert answer.probabilities.sum() == pytest.approx(1)
-    assert answer.probabilities.shape == (3,)
+    assert answer.label == names[int(answer.outputs.argmax())]
+    assert answer.confidence == pytest.approx(float(answer.outputs.max()))
+    assert answer.outputs.sum() == pytest.approx(1)
+    assert answer.outputs.shape == (3,)
     assert answer.embedding.shape == (8,)
-    assert answer.probabilities.dtype == answer.embedding.dtype == np.float32
+    assert answer.outputs.dtype == answer.embedding.dtype == np.float32
     ranked = answer.top(2, names)
-    assert ranked[0] == (answer.label, answer.value)
-    assert [probability for _, probability in ranked] == sorted(answer.probabilities.tolist(), reverse=True)[:2]
+    assert ranked[0] == (answer.label, answer.confidence)
+    assert [probability for _, probability in ranked] == sorted(answer.outputs.tolist(), reverse=True)[:2]
     assert len(answer.top(10, names)) == 3
 
 
@@ -66,8 +74,8 @@ def test_batches_of_any_size_give_the_same_answers(predictor: Predictor, num_exa
     assert len(together) == num_examples
     for raw, answer in zip(raws, together, strict=True):
         (alone,) = predictor.predict_raw([raw])
-        assert alone.label == answer.label
-        np.testing.assert_allclose(alone.probabilities, answer.probabilities, atol=1e-6)
+        assert alone.predicted == answer.predicted
+        np.testing.assert_allclose(alone.outputs, answer.outputs, atol=1e-6)
         np.testing.assert_allclose(alone.embedding, answer.embedding, atol=1e-5)
 
 
@@ -81,20 +89,20 @@ def test_arrays_and_files_give_the_same_answer(predictor: Predictor) -> None:
     raw = make_png(height=28, width=28, seed=3)
     pixels = predictor.decode(raw)[:, :, 0].tolist()
     from_file, from_numbers = predictor.predict([predictor.decode(raw), predictor.from_array(pixels)])
-    np.testing.assert_array_equal(from_file.probabilities, from_numbers.probabilities)
+    np.testing.assert_array_equal(from_file.outputs, from_numbers.outputs)
 
 
 def test_threads_get_their_own_answers(predictor: Predictor) -> None:
     """Sixteen threads at once each get what one alone gets."""
     raws = [make_png(seed=index) for index in range(64)]
-    expected = [answer.probabilities for answer in predictor.predict_raw(raws)]
+    expected = [answer.outputs for answer in predictor.predict_raw(raws)]
 
     def ask(index: int) -> Answer:
         return predictor.predict_raw([raws[index % 64]])[0]
 
     with ThreadPoolExecutor(16) as pool:
         for index, answer in enumerate(pool.map(ask, range(640))):
-            np.testing.assert_allclose(answer.probabilities, expected[index % 64], atol=1e-6)
+            np.testing.assert_allclose(answer.outputs, expected[index % 64], atol=1e-6)
 
 
 def test_what_is_no_example_is_refused(predictor: Predictor) -> None:
@@ -103,13 +111,13 @@ def test_what_is_no_example_is_refused(predictor: Predictor) -> None:
         predictor.predict_raw([make_png(), b"text"])
     for array in (np.zeros((28, 28), np.uint8), np.zeros((27, 28, 1), np.uint8), np.zeros((28, 28, 1), np.float32)):
         with pytest.raises(InvalidExample, match="expected uint8 of 28×28×1"):
-            predictor.predict([array])  # type: ignore[list-item]  # a wrong element type is what is tried
+            predictor.predict([array])
 
 
 def test_the_number_of_threads_takes_effect(made: Path) -> None:
     """The engine runs with the threads that were asked for."""
-    assert open_predictor(made, num_threads=1).engine.num_threads == 1
-    assert open_predictor(made, num_threads=2).engine.num_threads == 2
+    assert opened(made, num_threads=1).engine.num_threads == 1
+    assert opened(made, num_threads=2).engine.num_threads == 2
 
 
 def test_a_predictor_is_what_the_server_expects(predictor: Predictor) -> None:
@@ -202,7 +210,7 @@ def test_another_preprocess_is_skew(folder: Path, change: Callable[[Path], dict[
 def test_a_preprocess_of_another_size_is_refused(folder: Path) -> None:
     """Images that the graph cannot take are refused before one is predicted, with both sizes."""
     reseal(folder, other_size(folder))
-    with pytest.raises(IntegrityError, match=r"gives images of 20×28×1; the graph takes float32\[None, 1, 28, 28\]"):
+    with pytest.raises(IntegrityError, match=r"gives float32 of 1×20×28; the graph takes float32\(None, 1, 28, 28\)"):
         open_predictor(folder, verify=False)
 
 
@@ -272,12 +280,16 @@ def test_an_engine_that_is_too_old_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
-        ({"task": "regression"}, ConfigError, "does regression of image; expected classification of image"),
-        ({"input_kind": "text"}, ConfigError, "does classification of text"),
+        ({"task": "regression"}, IntegrityError, "the graph returns logits, embedding; expected value and embedding"),
+        ({"input_kind": "text"}, IntegrityError, "takes text inputs; its preprocess decodes image"),
         ({"postprocess": [{"name": "argmax", "params": {}}]}, UnknownName, "transform 'argmax' does not exist"),
-        ({"postprocess": []}, ConfigError, "gives no 'probability'"),
+        ({"postprocess": []}, ConfigError, "expected 'probability', as softmax gives"),
         ({"graphs": {"int8": "graph.onnx"}}, ConfigError, "has no graph 'float32'; it has: int8"),
-        ({"postprocess": [{"name": "softmax", "params": {"input": "logit"}}]}, ConfigError, "'logit' given; the graph"),
+        (
+            {"postprocess": [{"name": "softmax", "params": {"input": "logit"}}]},
+            ConfigError,
+            "'logit' given; there is logits, embedding",
+        ),
         ({"label_names": ["a", "b"]}, IntegrityError, r"2 label names for logits of \[3\]"),
     ],
 )

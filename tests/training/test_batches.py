@@ -36,7 +36,7 @@ def make(digits: Workspace) -> Make:
 
 
 def _equal(a: Batch | Sequence[torch.Tensor], b: Batch) -> bool:
-    return torch.equal(a[0], b.x_NCHW) and torch.equal(a[1], b.targets_N)
+    return torch.equal(a[0], b.x_N) and torch.equal(a[1], b.targets_N)
 
 
 def test_a_batch_is_made_again_from_its_key(make: Make) -> None:

@@ -264,7 +264,7 @@ def test_softmax_equals_its_definition() -> None:
 
 def test_postprocess_refuses_what_it_does_not_know() -> None:
     """Unknown names and parameters are errors after the graph, too."""
-    with pytest.raises(UnknownName, match="Did you mean .softmax"):
+    with pytest.raises(UnknownName, match="Did you mean 'softmax'"):
         build_postprocess([step("sofmax")])
     with pytest.raises(ConfigError, match=r"unknown key 'softmax\.temprature'"):
         build_postprocess([step("softmax", temprature=2.0)])

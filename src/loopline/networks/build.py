@@ -17,6 +17,7 @@ from loopline.networks.network import Network, NetworkConfig
 
 NETWORKS = {
     "cnn": "loopline.networks.cnn:CnnConfig",
+    "mlp": "loopline.networks.mlp:MlpConfig",
     "resnet": "loopline.networks.resnet:ResnetConfig",
 }
 # The training module keeps its network under this attribute, and so in every key of its checkpoints.

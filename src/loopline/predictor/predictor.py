@@ -154,6 +154,10 @@ def step_files(folder: Path, bundle: ModelBundle) -> dict[str, bytes]:
 
 def _check_fit(bundle: ModelBundle, pipeline: Pipeline) -> None:
     """Raises `IntegrityError` where the preprocess, the graph and the labels of a bundle differ in a length."""
+    if bundle.input_kind != pipeline.decoder.input_kind:
+        raise IntegrityError(
+            f"the bundle takes {bundle.input_kind} inputs; its preprocess decodes {pipeline.decoder.input_kind}."
+        )
     given = bundle.inputs[0]
     if len(bundle.inputs) != 1 or (given.dtype, given.shape[1:]) != ("float32", pipeline.input_shape):
         shape = "×".join(map(str, pipeline.input_shape))
@@ -162,5 +166,7 @@ def _check_fit(bundle: ModelBundle, pipeline: Pipeline) -> None:
     head = HEADS[bundle.task]
     if not {head, "embedding"} <= widths.keys():
         raise IntegrityError(f"the graph returns {', '.join(widths)}; expected {head} and embedding.")
+    if bundle.task == "regression" and widths[head] != (1,):
+        raise IntegrityError(f"the graph returns {head} of {list(widths[head])}; expected one number.")
     if bundle.task == "classification" and widths[head] != (len(bundle.label_names),):
         raise IntegrityError(f"{len(bundle.label_names)} label names for {head} of {list(widths[head])}.")

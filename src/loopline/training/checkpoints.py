@@ -63,7 +63,7 @@ class Checkpoints(Checkpoint):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        score = float(trainer.callback_metrics[self._config.monitor.metric])
+        score = float(trainer.callback_metrics[self._config.monitored])
         sign = -1 if self._config.monitor_mode == "min" else 1
         self._should_stop = trainer.should_stop
         if self.best is None or sign * score > sign * self.best:

@@ -76,7 +76,8 @@ class CheckpointConfig(Record):
 class MonitorConfig(Record):
     """The metric that chooses the best checkpoint and, with `patience`, ends a run that no longer improves."""
 
-    metric: str = "validation/accuracy"
+    # As `validation/accuracy`; None takes the task's own.
+    metric: str | None = None
     # Epochs without improvement before the run ends; None never ends it early.
     patience: int | None = Field(default=None, ge=1)
     min_delta: float = Field(default=0.0, ge=0)
@@ -103,14 +104,19 @@ class TrainConfig(Record):
     @model_validator(mode="after")
     def _metric_is_measured(self) -> Self:
         measured = [f"validation/{name}" for name in self.task.metrics]
-        if self.monitor.metric not in measured:
-            raise UnknownName("monitor.metric", self.monitor.metric, measured, of=f"task '{self.task.name}'")
+        if self.monitored not in measured:
+            raise UnknownName("monitor.metric", self.monitored, measured, of=f"task '{self.task.name}'")
         return self
+
+    @property
+    def monitored(self) -> str:
+        """The metric that chooses the best checkpoint, as `validation/accuracy`."""
+        return self.monitor.metric or f"validation/{self.task.primary_metric}"
 
     @property
     def monitor_mode(self) -> Direction:
         """Whether less or more of the monitored metric is better."""
-        return self.task.metrics[self.monitor.metric.removeprefix("validation/")]
+        return self.task.metrics[self.monitored.removeprefix("validation/")]
 
 
 def checked(config: Mapping[str, Any]) -> TrainConfig:

@@ -133,7 +133,7 @@ def _fit(
     else:
         read_checkpoint(last)  # a damaged one is said in our words
     trainer.fit(module, training, checking, ckpt_path=last, weights_only=True)
-    best = {config.monitor.metric.replace("/", "/best_"): checkpoints.best} if checkpoints.best is not None else {}
+    best = {config.monitored.replace("/", "/best_"): checkpoints.best} if checkpoints.best is not None else {}
     return module.metrics | best, trainer.global_step
 
 
@@ -141,7 +141,7 @@ def _trainer(config: TrainConfig, checkpoints: Checkpoints, folder: Path) -> Tra
     callbacks: list[Callback] = [checkpoints]
     if config.monitor.patience is not None:
         stopping = EarlyStopping(
-            config.monitor.metric,
+            config.monitored,
             mode=config.monitor_mode,
             patience=config.monitor.patience,
             min_delta=config.monitor.min_delta,

@@ -23,6 +23,7 @@ class ClassificationConfig(TaskConfig):
     name: Literal["classification"] = "classification"
     task: ClassVar[Task] = "classification"
     metrics: ClassVar[Mapping[str, Direction]] = {"loss": "min", "accuracy": "max"}
+    primary_metric: ClassVar[str] = "accuracy"
     # Share of each label that is spread over all labels.
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 

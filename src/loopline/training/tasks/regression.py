@@ -27,6 +27,7 @@ class RegressionConfig(TaskConfig):
     name: Literal["regression"] = "regression"
     task: ClassVar[Task] = "regression"
     metrics: ClassVar[Mapping[str, Direction]] = {"loss": "min", "mae": "min", "rmse": "min"}
+    primary_metric: ClassVar[str] = "mae"
     loss: Literal["l1", "huber", "mse"] = "l1"
     # Where Huber's loss turns from squares to absolute values, in standard deviations of the target.
     huber_delta: float = Field(default=0.5, gt=0)

@@ -25,6 +25,8 @@ class TaskConfig(Component, ABC):
     task: ClassVar[Task]
     # What is measured on each split, and whether less or more of it is better.
     metrics: ClassVar[Mapping[str, Direction]]
+    # The one that chooses the best checkpoint, unless the configuration names another.
+    primary_metric: ClassVar[str]
 
     @abstractmethod
     def num_outputs(self, manifest: DatasetManifest) -> int:
