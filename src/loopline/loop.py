@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loopline.core.errors import GateRefused, StateError
+from loopline.core.errors import GateRefused
 from loopline.core.records import (
     BundleCheck,
     DriftReport,
@@ -21,7 +21,6 @@ from loopline.core.records import (
     PairedComparison,
     ResumeProof,
     Run,
-    Signature,
 )
 from loopline.core.workspace import Workspace
 
@@ -92,53 +91,26 @@ def evaluation_folder(evaluation: Evaluation, workspace: Workspace) -> Path:
     return workspace.reports / f"evaluation-{key}-{evaluation.split}"
 
 
-def export(run: Run | str = "latest", *, name: str | None = None, workspace: Workspace | None = None) -> ModelBundle:
+def export(
+    run: Run | str = "latest",
+    *,
+    name: str | None = None,
+    coverage: float = 0.9,
+    workspace: Workspace | None = None,
+) -> ModelBundle:
     """Exports the best checkpoint of a completed run as a bundle named `name` (default: as its dataset).
 
-    Raises `StateError` for a run that is not completed and `GateRefused` where the graph does not equal the checkpoint.
+    A bundle that predicts a value states an interval, which held the truth in the share `coverage` of the validation
+    split. Raises `StateError` for a run that is not completed and `GateRefused` where the graph does not equal the
+    checkpoint.
     """
     from loopline.bundle import read_bundle
-    from loopline.core.store import read_record
-    from loopline.export.assemble import BundleFacts
-    from loopline.export.checkpoint import NUM_DRIFT, export_bundle
-    from loopline.networks import load_checkpoint
-    from loopline.runs import find_run, run_folder
-    from loopline.subjects import open_dataset
+    from loopline.runs import find_run
+    from loopline.subjects.exporting import export_run
 
     place = _place(workspace)
     run = run if isinstance(run, Run) else find_run(run, place)
-    if run.status != "completed":
-        raise StateError(
-            f"run '{run.run_id}' is {run.status}; expected a completed one.",
-            next_command=f"loopline train --resume {run.run_id}",
-        )
-    folder = run_folder(run, place)
-    signature = read_record(Signature, folder / "signature.json")
-    snapshot = open_dataset(signature.dataset, place)
-    if snapshot.manifest.confidential:
-        raise StateError(
-            f"snapshot '{snapshot.manifest.name}' is confidential, and a bundle carries raw reference inputs; "
-            "expected a snapshot whose samples may leave."
-        )
-    held_out = snapshot.split(_GATE_SPLIT)
-    facts = BundleFacts(
-        name=name or signature.dataset.name,
-        run_id=run.run_id,
-        dataset=signature.dataset,
-        label_names=signature.label_names,
-        licence=snapshot.manifest.licence,
-        created_at=run.ended_at or run.started_at,
-        metrics=run.metrics,
-        held_out_split=held_out.name,
-    )
-    written = export_bundle(
-        load_checkpoint(folder),
-        facts,
-        preprocess=signature.preprocess,
-        held_out_raws=held_out.raw_many(range(min(NUM_DRIFT, held_out.num_examples))),
-        bundles=place.bundles,
-    )
-    return read_bundle(written)
+    return read_bundle(export_run(run, name=name, coverage=coverage, workspace=place))
 
 
 def verify_bundle(reference: ModelBundle | str, *, workspace: Workspace | None = None) -> list[BundleCheck]:

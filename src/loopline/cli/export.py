@@ -10,8 +10,15 @@ from loopline.core.workspace import Workspace
 @click.command()
 @click.argument("run", default="latest")
 @click.option("--name", help="The bundle's name  [default: the dataset's].")
+@click.option(
+    "--coverage",
+    default=0.9,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of truths that the interval of a predicted value is to hold.",
+)
 @click.pass_obj
-def export(workspace: Workspace, run: str, name: str | None) -> None:
+def export(workspace: Workspace, run: str, name: str | None, coverage: float) -> None:
     """Export RUN's best checkpoint (a run's id, its first letters, or `latest`) as a bundle.
 
     The graph must reproduce the checkpoint on held-out inputs. The same run gives the same bundle.
@@ -19,7 +26,7 @@ def export(workspace: Workspace, run: str, name: str | None) -> None:
     from loopline.bundle import folder_name
     from loopline.loop import export as export_run
 
-    bundle = export_run(run, name=name, workspace=workspace)
+    bundle = export_run(run, name=name, coverage=coverage, workspace=workspace)
     folder = workspace.bundles / folder_name(bundle)
     parity = bundle.parity
     click.echo(

@@ -1,4 +1,4 @@
-"""Layer 4: what can be judged (a run's checkpoint or a bundle), found by reference and opened to one shape.
+"""What can be judged, a run's checkpoint or a bundle, opened to one shape.
 
 N examples, K outputs of an answer.
 """
@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from loopline.bundle import find_bundle, folder_name, read_record_only
-from loopline.core.errors import UnknownName
 from loopline.core.progress import track
 from loopline.core.records import DatasetRef, ModelBundle, ModelVersion, Run, Signature, Task
 from loopline.core.store import read_record
 from loopline.core.workspace import Workspace
 from loopline.predictor import Predicted, Predictor, PredictorLike, open_predictor
+from loopline.subjects.references import bundle_folder, find_run_if_here
 from loopline.transforms import Pipeline, build_pipeline, build_postprocess
 from loopline.transforms.outputs import HEADS, answer_outputs
 
 if TYPE_CHECKING:
-    from loopline.snapshots import Snapshot, SplitReader
+    from loopline.snapshots import SplitReader
 
 # Answers to a whole split, given where decoded inputs may be kept.
 PredictSplit = Callable[["SplitReader", Path], Predicted]
@@ -63,54 +62,6 @@ def open_subject(subject: Run | ModelBundle | ModelVersion | str, workspace: Wor
         if run is not None:
             return _open_run(run, workspace)
     return _open_bundle(open_predictor(bundle_folder(subject, workspace)))
-
-
-def bundle_folder(reference: ModelBundle | ModelVersion | str, workspace: Workspace) -> Path:
-    """The folder of a bundle, whichever way it is named."""
-    if isinstance(reference, ModelBundle):
-        return workspace.bundles / folder_name(reference)
-    return find_bundle(reference.reference if isinstance(reference, ModelVersion) else reference, workspace)
-
-
-def find_run_if_here(reference: str, workspace: Workspace) -> Run | None:
-    """The run that a reference names, or None where this workspace has no such run."""
-    from loopline.runs import find_run
-
-    try:
-        return find_run(reference, workspace)
-    except UnknownName:
-        return None
-
-
-def open_dataset(dataset: DatasetRef, workspace: Workspace) -> Snapshot:
-    """The snapshot that a record refers to, in the very version."""
-    from loopline.snapshots import open_snapshot
-
-    return open_snapshot(f"{dataset.name}@{dataset.version}", workspace)
-
-
-def parity_check(folder: Path, workspace: Workspace) -> Callable[[PredictorLike], str] | None:
-    """Measures a bundle's graph against its run's checkpoint anew; None where the run is not in this workspace."""
-    bundle = read_record_only(folder)
-    run = find_run_if_here(bundle.run_id, workspace)
-    if run is None:
-        return None
-
-    def check(predictor: PredictorLike) -> str:
-        from loopline.bundle import read_file, read_reference
-        from loopline.export.checkpoint import measure_parity
-        from loopline.networks import load_checkpoint
-        from loopline.runs import run_folder
-
-        raws, _ = read_reference(folder, bundle)
-        pipeline = build_pipeline(bundle.preprocess)
-        x_N = pipeline.collate(np.stack([predictor.decode(raw) for raw in raws]))
-        network = load_checkpoint(run_folder(run, workspace))
-        graph = read_file(folder, bundle, bundle.graphs["float32"])
-        parity = measure_parity(network, graph, x_N, head=HEADS[bundle.task])
-        return f"outputs differ by at most {parity.max_abs_error:.2g} on {parity.num_inputs} inputs"
-
-    return check
 
 
 def _open_run(run: Run, workspace: Workspace) -> Subject:
