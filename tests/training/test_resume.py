@@ -17,12 +17,12 @@ import torch
 
 from loopline.core.errors import ConfigError, IntegrityError, StateError
 from loopline.core.records import Run
+from loopline.core.stopping import StopRequest
 from loopline.core.store import lock
 from loopline.core.workspace import Workspace
 from loopline.runs import find_run, list_runs
 from loopline.training import train, verify_resume
 from loopline.training.resume_proof import weights_digest
-from loopline.training.stopping import StopRequest
 
 
 def _digest(run: Run, workspace: Workspace) -> str:

@@ -16,9 +16,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from loopline.core.stopping import StopRequest
 from loopline.core.store import atomic_file
 from loopline.training.config import TrainConfig
-from loopline.training.stopping import StopRequest
 
 
 class Checkpoints(Checkpoint):

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from loopline.core import store
 from loopline.core.errors import StateError
 from loopline.core.records import Run, RunStatus
+from loopline.core.stopping import StopRequest, stop_signals
 from loopline.core.workspace import Workspace
 from loopline.networks import read_checkpoint
 from loopline.runs import RunFolder, find_run, flat, resume_run, start_run
@@ -28,7 +29,6 @@ from loopline.training.compose import as_yaml, compose
 from loopline.training.config import TrainConfig, checked
 from loopline.training.job import Job, open_job
 from loopline.training.metrics_log import MetricsLog
-from loopline.training.stopping import StopRequest, stop_signals
 
 
 def train(

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run between two steps, with everything saved; a second one ends it at once."""
+"""Ctrl-C and SIGTERM end long work between two steps, with everything saved; a second one ends it at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether somebody asked the run to end. Until `deferred`, asking raises `KeyboardInterrupt` on the spot."""
+    """Whether somebody asked the work to end. Until `deferred`, asking raises `KeyboardInterrupt` on the spot."""
 
     def __init__(self) -> None:
         self.requested = False
