@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -93,6 +94,34 @@ def test_a_late_label_is_kept_with_its_time(tmp_path: Path) -> None:
         assert [row.label for row in log.read()] == [None, "coat"]
         with pytest.raises(UnknownName, match="'nobody' does not exist"):
             log.label("nobody", "bag")
+
+
+def test_a_rating_and_a_truth_come_in_any_order(tmp_path: Path) -> None:
+    """Each replaces its own kind and leaves the other; columns have both."""
+    with open_log(tmp_path / "log.db") as log:
+        log.append([make_prediction(index) for index in range(2)])
+        assert log.label("request-1", None, rating="down").label is None
+        kept = log.label("request-1", "Ein Hund rennt.")
+        assert (kept.label, kept.rating) == ("Ein Hund rennt.", "down")
+        assert log.label("request-1", None, rating="up").label == "Ein Hund rennt."
+        columns = log.read_columns()
+    assert (columns.ratings, columns.labels) == ([None, "up"], [None, "Ein Hund rennt."])
+
+
+def test_a_log_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Its rows stay, without a rating, and can get one."""
+    path = tmp_path / "log.db"
+    written = make_prediction(1)
+    with open_log(path) as log:
+        log.append([written])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE predictions DROP COLUMN rating")
+        connection.execute("PRAGMA user_version = 1")
+    with open_log(path) as log:
+        assert log.read() == [written]
+        assert log.label("request-1", None, rating="up").rating == "up"
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_columns_are_the_arrays_that_drift_compares(tmp_path: Path) -> None:
@@ -216,7 +245,7 @@ def test_a_newer_log_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StateError, match="schema version 99, this Loopline knows 1") as caught:
+    with pytest.raises(StateError, match="schema version 99, this Loopline knows 2") as caught:
         open_log(path)
     assert caught.value.next_command == "pip install --upgrade loopline"
 

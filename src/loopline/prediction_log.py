@@ -1,11 +1,11 @@
-"""The prediction log: one SQLite file with a row for every answered request, and the late label when it arrives.
+"""The prediction log: one SQLite file with a row for every answered request, and the truth when it arrives.
 
 Serving appends, monitoring reads, each in its own process; SQLite's write-ahead log lets both at once. Outputs and
 embeddings are little-endian float32, 4 bytes a number, and the names of the outputs are stored once per bundle, so that
 a window of 100,000 rows becomes an array in well under a second. The raw input is no part of a row: it lies in a table
 of its own, and only if the server was told to keep it.
 
-Shapes: N rows, K outputs (classes, or the one value of a regression), D numbers of the embedding.
+Shapes: N rows, K outputs (classes, a value and its interval, features of a text), D numbers of the embedding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ from loopline.core.records import Prediction
 _APPLICATION_ID = 0x4C4F4F50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+Rating = Literal["up", "down"]
 
 # Version n is the result of the first n entries. Entries are appended, never edited: files of every version are about.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -62,6 +64,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX predictions_created_us ON predictions (created_us)",
         "CREATE TABLE inputs (digest TEXT PRIMARY KEY, data BLOB NOT NULL)",
     ),
+    ("ALTER TABLE predictions ADD COLUMN rating TEXT",),  # up, down
 )
 
 
@@ -91,8 +94,8 @@ _WRITTEN = LogRow._fields[:-2]
 _INSERT = f"INSERT INTO predictions ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"  # noqa: S608 - names from this file
 # What a record spells differently from a row.
 _CONVERTED = {"created_us", "embedding", "outputs"}
-_READ = (*_WRITTEN, "label", "labelled_us")
-_COLUMNS = ("request_id", "created_us", "predicted", "label", "outputs", "embedding")
+_READ = (*_WRITTEN, "label", "rating", "labelled_us")
+_COLUMNS = ("request_id", "created_us", "predicted", "label", "rating", "outputs", "embedding")
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class PredictionColumns:
     created_at: list[datetime]
     predicted: list[str]
     labels: list[str | None]
+    ratings: list[str | None]
     # float32, N×K and N×D; 0×0 for an empty window.
     outputs: NDArray[np.float32]
     embeddings: NDArray[np.float32]
@@ -138,16 +142,17 @@ class PredictionLog:
         # Only now: a transaction that was rolled back has left no names behind.
         self._known_bundles |= new_bundles
 
-    def label(self, request_id: str, label: str) -> Prediction:
-        """Sets the true label of the newest prediction with that request id and returns the labelled record.
+    def label(self, request_id: str, label: str | None, *, rating: Rating | None = None) -> Prediction:
+        """Keeps what became known of the newest prediction with that request id; returns the record with it.
 
-        A second label replaces the first. Raises `UnknownName` where no prediction has the id.
+        `label` is the truth as text: a label, a number, a corrected text. A second truth or rating replaces the first;
+        None leaves what there is. Raises `UnknownName` where no prediction has the id.
         """
         with self._transaction() as connection:
             found = connection.execute(
-                "UPDATE predictions SET label = ?, labelled_us = ?"
+                "UPDATE predictions SET label = coalesce(?, label), rating = coalesce(?, rating), labelled_us = ?"
                 " WHERE id = (SELECT max(id) FROM predictions WHERE request_id = ?) RETURNING id",
-                (label, microseconds(datetime.now(UTC)), request_id),
+                (label, rating, microseconds(datetime.now(UTC)), request_id),
             ).fetchall()
             if not found:
                 raise UnknownName("request id", request_id, ())
@@ -203,8 +208,9 @@ class PredictionLog:
             created_at=[_moment(value) for value in columns[1]],
             predicted=list(columns[2]),
             labels=list(columns[3]),
-            outputs=_matrix(columns[4]),
-            embeddings=_matrix(columns[5]),
+            ratings=list(columns[4]),
+            outputs=_matrix(columns[5]),
+            embeddings=_matrix(columns[6]),
         )
 
     def read_input(self, input_digest: str) -> bytes | None:

@@ -19,8 +19,10 @@ class Prediction(Record):
     bundle_digest: Digest
     input_digest: Digest
     embedding: tuple[float, ...]
-    # Label name (or `value`) to probability (or value), in the bundle's order.
+    # Label name to probability, `value`, `low` and `high` to quantities, a text's features to numbers; in the
+    # predictor's order.
     outputs: dict[str, float]
+    # The label, the value in six digits, the text.
     predicted: str
     status: Literal["ok", "error"] = "ok"
     batch_size: int = Field(ge=1)
@@ -28,6 +30,8 @@ class Prediction(Record):
     queue_ms: float = Field(ge=0)
     infer_ms: float = Field(ge=0)
     total_ms: float = Field(ge=0)
-    # The true label, when `/feedback` brought it.
+    # When `/feedback` brought them: the truth (a label, a number, a corrected text), and what somebody thought of it.
     label: str | None = None
+    rating: Literal["up", "down"] | None = None
+    # Of the newest of both.
     labelled_at: Time | None = None
