@@ -56,8 +56,8 @@ class BundleFacts:
     held_out_split: str
     task: Task = "classification"
     unit: str | None = None
-    # The reference inputs are made up: the dataset's own may not leave.
-    has_simulated_reference: bool = False
+    # Made-up reference inputs, where the dataset's own may not leave.
+    simulated_raws: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def assemble_bundle(bundles: Path, parts: BundleParts, facts: BundleFacts, *, pa
             drift_file=DRIFT_FILE,
             drift_split=facts.held_out_split,
             num_drift=len(parts.drift_examples),
-            is_simulated=facts.has_simulated_reference,
+            is_simulated=bool(facts.simulated_raws),
         ),
         runtime=Runtime(engine="onnxruntime", version=version("onnxruntime"), minimum_version=MINIMUM_RUNTIME),
         licence=facts.licence,

@@ -34,13 +34,12 @@ def export_bundle(
     preprocess: Sequence[TransformStep],
     postprocess: Sequence[TransformStep] = (TransformStep(name="softmax"),),
     held_out_raws: Sequence[bytes],
-    reference_raws: Sequence[bytes] | None = None,
     bundles: Path,
 ) -> Path:
     """Exports a network and writes the bundle's folder into `bundles`; returns the folder.
 
     `held_out_raws` are raw examples that training did not see, in no order that means anything (a snapshot's is that
-    of digests): the first `NUM_REFERENCE` become reference inputs, unless `reference_raws` are given instead, the first
+    of digests): the first `NUM_REFERENCE` become reference inputs, unless the facts bring simulated ones, the first
     `NUM_PARITY` prove the graph against the network, at most `NUM_DRIFT` become the drift reference. Raises
     `GateRefused` where the graph's outputs differ from the network's by more than the tolerance, and `InputError` where
     there is no such example or the network cannot take what the preprocess gives.
@@ -60,7 +59,7 @@ def export_bundle(
             graph=graph,
             preprocess=pipeline.steps,
             postprocess=tuple(postprocess),
-            reference_raws=reference_raws or held_out_raws[:NUM_REFERENCE],
+            reference_raws=facts.simulated_raws or held_out_raws[:NUM_REFERENCE],
             drift_examples=held_out_N,
         )
         folder = assemble_bundle(bundles, parts, facts, parity=parity)

@@ -42,7 +42,6 @@ def export_run(run: Run, *, name: str | None, coverage: float, workspace: Worksp
     signature = read_record(Signature, folder / "signature.json")
     snapshot = open_dataset(signature.dataset, workspace)
     held_out = snapshot.split(HELD_OUT_SPLIT)
-    is_confidential = snapshot.manifest.confidential
     facts = BundleFacts(
         name=name or signature.dataset.name,
         run_id=run.run_id,
@@ -54,7 +53,7 @@ def export_run(run: Run, *, name: str | None, coverage: float, workspace: Worksp
         held_out_split=held_out.name,
         task=signature.task,
         unit=signature.unit,
-        has_simulated_reference=is_confidential,
+        simulated_raws=_simulated(signature, snapshot, NUM_REFERENCE) if snapshot.manifest.confidential else (),
     )
     return export_bundle(
         load_checkpoint(folder),
@@ -62,12 +61,11 @@ def export_run(run: Run, *, name: str | None, coverage: float, workspace: Worksp
         preprocess=signature.preprocess,
         postprocess=[*signature.postprocess, *_interval(run, signature, held_out, coverage, workspace)],
         held_out_raws=held_out.raw_many(range(min(NUM_DRIFT, held_out.num_examples))),
-        reference_raws=simulated(signature, snapshot, NUM_REFERENCE) if is_confidential else None,
         bundles=workspace.bundles,
     )
 
 
-def simulated(signature: Signature, snapshot: Snapshot, num_examples: int) -> list[bytes]:
+def _simulated(signature: Signature, snapshot: Snapshot, num_examples: int) -> list[bytes]:
     """Made-up raw examples of the shape of the snapshot's own, always the same ones."""
     pipeline = build_pipeline(signature.preprocess)
     shape = snapshot.manifest.input_shape or pipeline.shape
@@ -78,10 +76,10 @@ def _interval(
     run: Run, signature: Signature, held_out: SplitReader, coverage: float, workspace: Workspace
 ) -> Sequence[TransformStep]:
     """The step that states how far a value may be off, from the errors on examples that no weight was fitted to."""
-    from loopline.metrics import conformal_radius
-
     if signature.task != "regression":
         return ()
+    from loopline.metrics import conformal_radius
+
     predicted = open_subject(run, workspace).predict(held_out, workspace.cache)
     radius = conformal_radius(np.abs(predicted.outputs_NK[:, 0] - held_out.targets), coverage)
     minimum = next((step.params["minimum"] for step in signature.postprocess if step.name == "clip"), None)
