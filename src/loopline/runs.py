@@ -10,6 +10,7 @@ and what the stage adds: signature.json, metrics.jsonl, checkpoints/ of a traini
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import secrets
@@ -28,7 +29,11 @@ from loopline.core.records import Artifact, CodeState, DatasetRef, Environment, 
 from loopline.core.workspace import Workspace
 
 RUN_FILE = "run.json"
+METRICS_FILE = "metrics.jsonl"
 LATEST = "latest"
+# What a sweep tells the process that trains a trial: `SWEEP/NUMBER`. The run's id follows from it, so that the sweep
+# finds the run again whatever happens to either process.
+TRIAL_VARIABLE = "LOOPLINE_TRIAL"
 # `loopline runs` probes locks and frees them at once; a start waits that out.
 _LOCK_TIMEOUT_S = 2.0
 
@@ -73,15 +78,21 @@ def start_run(
 ) -> Iterator[RunFolder]:
     """Makes a run's folder, holds its lock, and leaves run.json telling how it ended.
 
-    The id ends in the configuration's `name`, else the dataset's; the seed is the configuration's, else 0. Inside,
-    call `complete`. On Ctrl-C (or whatever raises `KeyboardInterrupt`) the run is marked interrupted, on an error
-    failed with its sentence; both go on up.
+    The id ends in the configuration's `name`, else the dataset's; the seed is the configuration's, else 0. In the
+    process of a trial, a training run is that trial's. Inside, call `complete`. On Ctrl-C (or whatever raises
+    `KeyboardInterrupt`) the run is marked interrupted, on an error failed with its sentence; both go on up.
     """
     started_at = utc_now()
     run_id = f"{started_at:%Y%m%d-%H%M%S}-{config.get('name', dataset.name)}-{secrets.token_hex(2)}"
+    sweep, _, number = os.environ.get(TRIAL_VARIABLE, "").partition("/")
+    if is_trial := bool(sweep) and kind == "train":
+        kind, run_id = "trial", trial_run_id(sweep, int(number))
     path = workspace.runs / run_id
-    path.mkdir(parents=True)
+    # The folder of a trial is there already where its process was killed before it wrote the first record.
+    path.mkdir(parents=True, exist_ok=is_trial)
     with _locked(path):
+        if (path / RUN_FILE).exists():
+            raise StateError(f"run '{run_id}' exists already.", next_command=f"loopline train --resume {run_id}")
         plain = dict(config)
         record = Run(
             run_id=run_id,
@@ -95,6 +106,7 @@ def start_run(
             environment=capture_environment(path, device=device),
             seed=int(config.get("seed", 0)),
             started_at=started_at,
+            parent=sweep if is_trial else None,
         )
         run = RunFolder(path, record)
         store.write_record(path / RUN_FILE, record)
@@ -141,6 +153,11 @@ def _ending(run: RunFolder) -> Iterator[None]:
         raise
 
 
+def trial_run_id(sweep: str, number: int) -> str:
+    """The id of the run that a trial of a sweep makes."""
+    return f"{sweep}-{number:03d}"
+
+
 def run_folder(run: Run | str, workspace: Workspace) -> Path:
     """The folder of a run."""
     return workspace.runs / (run if isinstance(run, str) else run.run_id)
@@ -177,6 +194,15 @@ def _read(folder: Path) -> Run:
     if record.status == "running" and not store.is_locked(folder / "run.lock"):
         return record.model_copy(update={"status": "interrupted"})
     return record
+
+
+def metric_history(folder: Path, name: str) -> list[float]:
+    """Every value of a metric that a run has kept so far, in order; readable while the run goes on."""
+    path = folder / METRICS_FILE
+    # The last line may be half written.
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+    rows = (json.loads(line) for line in lines)
+    return [row[name] for row in rows if name in row]
 
 
 def capture_code(folder: Path) -> CodeState:

@@ -3,6 +3,7 @@
 workspace/
   data/NAME/                 snapshots: manifest.json (current), versions/VERSION.json, shards/ shared by versions
   runs/RUN_ID/               run.json, checkpoints, metrics, plots
+  sweeps/NAME/               sweep.json, sweep.db, logs of its trials
   bundles/NAME-DIGEST/       bundles
   mlflow.db, artifacts/      tracking and registry, read by `mlflow ui`
   predictions.db             the prediction log
@@ -37,6 +38,10 @@ class Workspace:
     @property
     def runs(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def sweeps(self) -> Path:
+        return self.root / "sweeps"
 
     @property
     def bundles(self) -> Path:

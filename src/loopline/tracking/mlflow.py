@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from loopline.core import store
 from loopline.core.records import Run, RunStatus
 from loopline.core.workspace import Workspace
 from loopline.runs import RunFolder
@@ -107,5 +108,21 @@ def _create_run(client: MlflowClient, experiment: str, run: Run, workspace: Work
     tags = {"loopline.run_id": run.run_id, "loopline.dataset": f"{run.dataset.name}@{run.dataset.version}"}
     if run.code.commit is not None:
         tags["mlflow.source.git.commit"] = run.code.commit
+    if run.parent is not None:
+        tags["mlflow.parentRunId"] = _parent(client, experiment_id, run.parent, workspace)
     created: str = client.create_run(experiment_id, run_name=run.run_id, tags=tags).info.run_id
     return created
+
+
+def _parent(client: MlflowClient, experiment_id: str, sweep: str, workspace: Workspace) -> str:
+    """The MLflow run under which a sweep's trials stand; the first trial makes it."""
+    # Trials start side by side, and MLflow would let each make a parent of its own.
+    with store.lock(workspace.cache / "mlflow-parent.lock", holder="the list of MLflow parents", timeout_s=60):
+        found = client.search_runs([experiment_id], f"tags.`loopline.sweep` = '{sweep}'", max_results=1)
+        if found:
+            existing: str = found[0].info.run_id
+            return existing
+        parent: str = client.create_run(experiment_id, run_name=sweep, tags={"loopline.sweep": sweep}).info.run_id
+        # It computes nothing itself.
+        client.set_terminated(parent)
+        return parent

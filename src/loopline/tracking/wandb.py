@@ -32,6 +32,8 @@ class WandbConfig(TrackerConfig):
             project=self.project,
             id=run.record.run_id,
             name=run.record.run_id,
+            # The trials of a sweep stand together.
+            group=run.record.parent,
             dir=str(run.path),
             mode=mode,
             # Only a server knows an earlier part of the run; offline parts are joined by `wandb sync --append`.

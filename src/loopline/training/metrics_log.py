@@ -6,10 +6,8 @@ import json
 from collections.abc import Mapping
 
 from loopline.core.store import write_text
-from loopline.runs import RunFolder
+from loopline.runs import METRICS_FILE, RunFolder
 from loopline.tracking import GuardedTracker
-
-METRICS_FILE = "metrics.jsonl"
 
 
 class MetricsLog:

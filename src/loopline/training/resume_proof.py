@@ -18,9 +18,8 @@ from loopline.core.progress import bar
 from loopline.core.records import ResumeProof, Run
 from loopline.core.workspace import Workspace
 from loopline.networks import read_checkpoint
-from loopline.runs import RUN_FILE
+from loopline.runs import METRICS_FILE, RUN_FILE
 from loopline.training.compose import compose
-from loopline.training.metrics_log import METRICS_FILE
 
 _POLL_S = 0.002
 
