@@ -58,7 +58,7 @@ _STYLE: Any = {
 _MAX_BARS = 24
 
 
-class _Canvas:
+class Canvas:
     """A figure while it is drawn, and its bytes afterwards."""
 
     def __init__(self, width_in: float, height_in: float) -> None:
@@ -66,6 +66,7 @@ class _Canvas:
         FigureCanvasAgg(self.figure)
 
     def png(self) -> bytes:
+        """The picture as it is now."""
         buffer = io.BytesIO()
         # `tight`: an axes of fixed aspect leaves the layout's estimate, and its labels would be cut off. Without the
         # version of Matplotlib in it, equal plots are equal bytes.
@@ -74,9 +75,10 @@ class _Canvas:
 
 
 @contextmanager
-def _canvas(width_in: float, height_in: float) -> Iterator[_Canvas]:
+def drawing(width_in: float, height_in: float) -> Iterator[Canvas]:
+    """A figure of that size, in inches, in the style of the house."""
     with matplotlib.rc_context(_STYLE):
-        yield _Canvas(width_in, height_in)
+        yield Canvas(width_in, height_in)
 
 
 def confusion_png(confusion_KK: NDArray[Any], label_names: Sequence[str]) -> bytes:
@@ -91,7 +93,7 @@ def confusion_png(confusion_KK: NDArray[Any], label_names: Sequence[str]) -> byt
     side_in = max(cell_in * num_classes, 2.6)
     label_in = 0.075 * max(len(name) for name in label_names) + 0.5
     font_size = float(np.clip(cell_in * 72 * 0.62, 5.5, 8.5))
-    with _canvas(side_in + label_in + 0.9, side_in + label_in * 0.75 + 0.4) as canvas:
+    with drawing(side_in + label_in + 0.9, side_in + label_in * 0.75 + 0.4) as canvas:
         axes = canvas.figure.add_subplot()
         image = axes.imshow(share_KK, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
         ticks = np.arange(num_classes)
@@ -124,7 +126,7 @@ def reliability_png(bins: Sequence[CalibrationBin]) -> bytes:
     width = np.array([item.high - item.low for item in filled])
     accuracy = np.array([item.accuracy for item in filled])
     confidence = np.array([item.confidence for item in filled])
-    with _canvas(3.9, 4.7) as canvas:
+    with drawing(3.9, 4.7) as canvas:
         upper, lower = canvas.figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1))
         bar = {"align": "edge", "edgecolor": "white", "linewidth": 1.2}
         upper.bar(left, accuracy, width=width, color=BLUE, alpha=0.85, label="accuracy", **bar)
@@ -155,7 +157,7 @@ def learning_curves_png(curves: Mapping[str, tuple[Sequence[float], Sequence[flo
         split, _, metric = name.partition("/")
         panels.setdefault(metric or split, {})[split] = points
     splits = list(dict.fromkeys(split for lines in panels.values() for split in lines))
-    with _canvas(4.4 * max(len(panels), 1) + 0.4, 3.3) as canvas:
+    with drawing(4.4 * max(len(panels), 1) + 0.4, 3.3) as canvas:
         axes_row = canvas.figure.subplots(1, max(len(panels), 1), squeeze=False)[0]
         for axes, (metric, lines) in zip(axes_row, panels.items(), strict=False):
             for split, (steps, values) in lines.items():
@@ -190,7 +192,7 @@ def label_shares_png(reference_K: NDArray[Any], current_K: NDArray[Any], label_n
 
 def embedding_png(reference_R2: NDArray[Any], current_C2: NDArray[Any]) -> bytes:
     """Reference and current examples on the first two principal components, with the marginal distributions."""
-    with _canvas(5.2, 4.9) as canvas:
+    with drawing(5.2, 4.9) as canvas:
         grid = canvas.figure.add_gridspec(2, 2, width_ratios=(5, 1), height_ratios=(1, 5))
         axes = canvas.figure.add_subplot(grid[1, 0])
         above = canvas.figure.add_subplot(grid[0, 0], sharex=axes)
@@ -223,7 +225,7 @@ def drift_tests_png(tests: Sequence[DriftTest], false_alarm_rate: float) -> byte
     smallest = min(1e-4, false_alarm_rate / 10, *(max(test.corrected_p, 1e-12) for test in tests)) / 2
     evidence = np.array([np.log10(max(test.corrected_p, smallest)) for test in tests])
     rows = np.arange(len(tests))
-    with _canvas(5.2, 0.32 * len(tests) + 1.0) as canvas:
+    with drawing(5.2, 0.32 * len(tests) + 1.0) as canvas:
         axes = canvas.figure.add_subplot()
         colours = [VERMILLION if test.drifted else BLUE for test in tests]
         axes.barh(rows, -evidence, height=0.6, color=colours)
@@ -247,7 +249,7 @@ def _class_bars_png(
     values: Mapping[str, NDArray[Any]], label_names: Sequence[str], *, xlabel: str, percent: bool
 ) -> bytes:
     num_series = len(values)
-    with _canvas(5.2, (0.13 * num_series + 0.12) * len(label_names) + 1.1) as canvas:
+    with drawing(5.2, (0.13 * num_series + 0.12) * len(label_names) + 1.1) as canvas:
         axes = canvas.figure.add_subplot()
         rows, height = np.arange(len(label_names)), 0.78 / num_series
         for index, (name, values_K) in enumerate(values.items()):
