@@ -1,44 +1,35 @@
-"""Layer 2: how good predictions are, and how sure that figure is. NumPy only; the gate and the evaluation share it.
+"""How good probabilities are, and how sure that figure is.
 
 Shapes: N examples, K classes, B calibration bins. `labels_N` and `predicted_N` are int64 in [0, K), `probabilities_NK`
 are floats whose rows sum to 1, `correct_N` is boolean, `weights_N` says how often each example counts.
 
-Sources. Intervals: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile). Calibration
-error: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017. Brier score: Brier,
-Verification of Forecasts Expressed in Terms of Probability, 1950. Paired comparison: Efron and Tibshirani, chapter 8,
-with one pseudo-pair each way after Bonett and Price, Adjusted Wald intervals for a difference of paired binomial
-proportions, 2012.
+Sources. Calibration error: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017. Brier
+score: Brier, Verification of Forecasts Expressed in Terms of Probability, 1950.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loopline.core.errors import InputError
-from loopline.core.progress import track
-from loopline.core.records import CalibrationBin, ClassRow, Metric, PairedComparison
+from loopline.core.records import CalibrationBin, ClassRow, Metric
+from loopline.metrics.resampling import INTERVAL, NUM_RESAMPLES, resampled_metrics
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-# What `promote` allows a challenger to lose, as a share of the examples: one point of accuracy.
-DEFAULT_MARGIN = 0.01
-NUM_RESAMPLES = 1000
 NUM_BINS = 15
 TOP_K = 5
 
-_INTERVAL = (0.025, 0.975)
 # Probabilities come out of the graph as float32: below its resolution 0 and 1 are not known to be exact, so a certain
 # and wrong answer costs 15.9 nats instead of infinity.
 _SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
 _LOWER_IS_BETTER = frozenset({"log_loss", "brier", "ece"})
-# One resample costs a draw and a count per example; above this many the job takes seconds and shows a bar.
-_NUM_DRAWS_BEFORE_BAR = 50_000_000
 
 
 def check_predictions(labels_N: NDArray[Any], probabilities_NK: NDArray[Any], *, num_classes: int) -> None:
@@ -84,18 +75,8 @@ def classification_metrics(
     """
     check_predictions(labels_N, probabilities_NK, num_classes=probabilities_NK.shape[-1])
     judged = _JudgedExamples(labels_N, probabilities_NK)
-    num_examples = len(labels_N)
-    values = judged.metrics(np.ones(num_examples))
-    rng = np.random.default_rng(seed)
-    draws: Iterable[int] = range(num_resamples)
-    if num_examples * num_resamples > _NUM_DRAWS_BEFORE_BAR:
-        draws = track(draws, "bootstrap", total=num_resamples)
-    resampled: dict[str, list[float]] = {name: [] for name in values}
-    for _ in draws:
-        counts_N = np.bincount(rng.integers(0, num_examples, num_examples), minlength=num_examples)
-        for name, value in judged.metrics(counts_N.astype(np.float64)).items():
-            resampled[name].append(value)
-    return {name: _with_interval(name, value, np.asarray(resampled[name])) for name, value in values.items()}
+    values, resampled = resampled_metrics(judged.metrics, len(labels_N), seed=seed, num_resamples=num_resamples)
+    return {name: _with_interval(name, value, resampled[name]) for name, value in values.items()}
 
 
 def confusion_matrix(
@@ -160,52 +141,6 @@ def calibration_bins(
     )
 
 
-def paired_bootstrap(
-    correct_challenger_N: NDArray[Any],
-    correct_champion_N: NDArray[Any],
-    *,
-    seed: int = 0,
-    num_resamples: int = 10_000,
-    margin: float = DEFAULT_MARGIN,
-) -> PairedComparison:
-    """Compares two models by which of the same N examples each has right; pairs, not models, are resampled.
-
-    Not worse means: the 95% interval of the difference of accuracies lies wholly above `-margin` (a test of
-    non-inferiority). One won and one lost pseudo-pair join the resampling, because a bootstrap of few examples that
-    both models have right would claim certainty: equal models need about 280 examples to pass at one point.
-    Raises `InputError` where the two are not of one length, or empty, or the margin is not from 0 to 1.
-    """
-    challenger_N = np.asarray(correct_challenger_N, dtype=np.bool_)
-    champion_N = np.asarray(correct_champion_N, dtype=np.bool_)
-    if challenger_N.shape != champion_N.shape or challenger_N.ndim != 1 or len(challenger_N) == 0:
-        raise InputError(
-            f"a paired comparison was given {challenger_N.shape} and {champion_N.shape} outcomes; "
-            "expected one per example, of the same examples in the same order, and at least one."
-        )
-    if not 0 <= margin < 1:
-        raise InputError(f"margin is {margin}; expected a share from 0 to below 1, as 0.01 for one point of accuracy.")
-    num_examples = len(challenger_N)
-    num_won = int((challenger_N & ~champion_N).sum())
-    num_lost = int((champion_N & ~challenger_N).sum())
-    # Only won, lost and tied pairs matter, so a resample of the pairs is one multinomial draw of three counts.
-    num_pairs = num_examples + 2
-    shares = np.array([num_won + 1, num_lost + 1, num_examples - num_won - num_lost]) / num_pairs
-    drawn = np.random.default_rng(seed).multinomial(num_pairs, shares, size=num_resamples)
-    differences = (drawn[:, 0] - drawn[:, 1]) / num_pairs
-    low, high = (float(end) for end in np.quantile(differences, _INTERVAL))
-    return PairedComparison(
-        difference=(num_won - num_lost) / num_examples,
-        low=low,
-        high=high,
-        margin=margin,
-        p_worse=float((differences < 0).mean()),
-        num_examples=num_examples,
-        num_won=num_won,
-        num_lost=num_lost,
-        not_worse=low >= -margin,
-    )
-
-
 class _JudgedExamples:
     """What each example contributes, computed once, so that a resample only adds up.
 
@@ -246,7 +181,7 @@ class _JudgedExamples:
 
 
 def _with_interval(name: str, value: float, resampled: FloatArray) -> Metric:
-    low, high = np.quantile(resampled, _INTERVAL)
+    low, high = np.quantile(resampled, INTERVAL)
     if name == "ece":
         # A sum of absolute deviations grows with noise, and a resample holds the sample's noise twice: without taking
         # the bootstrap's own bias off, the interval of a well calibrated model lies above its value.
