@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -174,16 +173,13 @@ def test_what_is_no_picture_is_refused(raw: bytes, sentence: str) -> None:
 
 
 def test_a_bomb_is_refused_from_its_header() -> None:
-    """12,000 × 12,000 pixels are refused at once and in no memory, though the file is small and whole."""
+    """12,000 × 12,000 pixels are refused in no memory, though the file is small and whole: none was decoded."""
     raw = encode(Image.new("1", (12_000, 12_000)))
     tracemalloc.start()
-    start_s = time.perf_counter()
     with pytest.raises(InvalidExample, match=r"12000×12000 pixels; expected at most 50,000,000"):
         GREY(raw)
-    elapsed_s = time.perf_counter() - start_s
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert elapsed_s < 0.25
     assert peak_bytes < 10_000_000
 
 
