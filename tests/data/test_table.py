@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -156,3 +158,27 @@ def test_an_empty_table_is_refused(tmp_path: Path, workspace: Workspace) -> None
         snapshot(write(tmp_path / "empty.csv", "path,label\n"), name="t", workspace=workspace)
     with pytest.raises(UnknownName, match="'path' does not exist; there is none yet"):
         snapshot(write(tmp_path / "nothing.csv", ""), name="t", workspace=workspace)
+
+
+def test_several_columns_are_rows_of_numbers(workspace: Workspace, tmp_path: Path) -> None:
+    """Each row becomes a JSON array; shape and statistics of the train split stand in the manifest."""
+    rows = [(index, 2.5 * index, "odd" if index % 2 else "even") for index in range(60)]
+    path = tmp_path / "numbers.csv"
+    path.write_text("a,b,label\n" + "".join(f"{a},{b},{label}\n" for a, b, label in rows))
+    columns = Columns(input="a,b", target="label")
+    manifest = snapshot(path, name="numbers", options=Options(columns=columns), workspace=workspace)
+    assert (manifest.input_kind, manifest.input_shape, manifest.label_names) == ("values", (2,), ("even", "odd"))
+    train = open_snapshot("numbers", workspace).split("train")
+    values_NF = np.array([json.loads(raw) for raw in train.raw_many(range(len(train)))])
+    assert manifest.statistics is not None
+    np.testing.assert_allclose(manifest.statistics.mean, values_NF.mean(axis=0))
+    np.testing.assert_allclose(manifest.statistics.std, values_NF.std(axis=0))
+
+
+@pytest.mark.parametrize("value", ["", "much", "nan", "1e300", "1, 2"])
+def test_what_is_no_number_is_named(workspace: Workspace, tmp_path: Path, value: str) -> None:
+    """A row with something else than finite numbers is refused with its place."""
+    path = tmp_path / "numbers.csv"
+    path.write_text(f'a,b,label\n1,2,x\n3,4,y\n5,"{value}",x\n')
+    with pytest.raises(InputError, match="1 of 3 files"):
+        snapshot(path, name="numbers", options=Options(columns=Columns(input="a,b")), workspace=workspace)

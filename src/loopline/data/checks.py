@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from loopline.core.errors import InvalidExample
 from loopline.core.progress import bar
-from loopline.core.records import InputKind
+from loopline.core.records import InputKind, TransformStep
+from loopline.data.arrays import ArrayFacts, look_at_array
 from loopline.data.listing import Files, Inputs, Kept, Listing, read_file
 from loopline.data.plain_jpeg import decode_plain_jpeg
 from loopline.snapshots.workers import map_chunks
@@ -48,6 +49,8 @@ class Inspection:
     sums_N3: NDArray[np.int64]
     squares_N3: NDArray[np.int64]
     reasons: dict[int, str]
+    # Of inputs that a decoder of their own looked at.
+    arrays: dict[int, ArrayFacts] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, num_examples: int) -> Inspection:
@@ -69,6 +72,7 @@ class Inspection:
         self.sums_N3[rows] = other.sums_N3
         self.squares_N3[rows] = other.squares_N3
         self.reasons.update((int(rows[row]), reason) for row, reason in other.reasons.items())
+        self.arrays.update((int(rows[row]), facts) for row, facts in other.arrays.items())
 
     def take(self, rows: NDArray[np.int64]) -> Inspection:
         """The given rows, which must not be among the reasons."""
@@ -79,6 +83,7 @@ class Inspection:
             self.sums_N3[rows],
             self.squares_N3[rows],
             reasons={},
+            arrays={place: self.arrays[row] for place, row in enumerate(rows.tolist()) if row in self.arrays},
         )
 
 
@@ -92,6 +97,7 @@ class Chunk:
     input_kind: InputKind
     items: Sequence[str | bytes]
     keep: bool = False
+    decode: TransformStep | None = None
 
 
 def inspect(listing: Listing, rows: NDArray[np.int64], inspection: Inspection) -> Inputs:
@@ -130,7 +136,9 @@ def inspect_chunk(chunk: Chunk) -> tuple[Inspection, list[bytes]]:
         try:
             if chunk.input_kind == "image":
                 inspection.shapes_N3[row] = _look_at_image(raw, sums_N44[row])
-            else:
+            elif chunk.decode is not None:
+                inspection.arrays[row] = look_at_array(raw, chunk.decode)
+            elif chunk.input_kind == "text":
                 _look_at_text(raw)
         except InvalidExample as error:
             inspection.reasons[row] = error.message
@@ -178,9 +186,9 @@ def _chunks(listing: Listing, parts: list[NDArray[np.int64]], kept: Kept) -> Ite
     for part in parts:
         if isinstance(inputs, Files):
             paths = [f"{inputs.root}/{inputs.paths[row]}" for row in part]
-            yield Chunk(listing.input_kind, paths, keep=kept.has_room)
+            yield Chunk(listing.input_kind, paths, keep=kept.has_room, decode=listing.decode)
         else:
-            yield Chunk(listing.input_kind, inputs.read(part.tolist()))
+            yield Chunk(listing.input_kind, inputs.read(part.tolist()), decode=listing.decode)
 
 
 def _num_cores() -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from loopline.core.errors import InputError
 from loopline.core.records import ChannelStatistics, Duplicate, Task
+from loopline.data.arrays import shared_shape
 from loopline.data.checks import Inspection
 from loopline.data.listing import Listing
 from loopline.data.shards import Rows, sort_rows
@@ -121,7 +122,11 @@ def count_channels(inspection: Inspection) -> int:
 
 
 def input_shape(inspection: Inspection) -> tuple[int, ...] | None:
-    """(H, W, C) that all pictures share, with the C of `count_channels`; None where sizes differ."""
+    """The axes that all inputs share, for pictures (H, W, C) with the C of `count_channels`; None where they differ."""
+    if inspection.arrays:
+        return shared_shape(list(inspection.arrays.values()))
+    if not inspection.shapes_N3.any():
+        return None
     sizes_N2 = inspection.shapes_N3[:, :2]
     if not (sizes_N2 == sizes_N2[0]).all():
         return None

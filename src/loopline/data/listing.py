@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from loopline.core.records import InputKind, SkippedFile
+from loopline.core.records import InputKind, SkippedFile, TransformStep
 
 # A buffer of this size comes from the heap; larger ones are mapped and cleared by the system, each time.
 _SMALL_READ_BYTES = 1 << 16
@@ -106,6 +106,8 @@ class Listing:
     input_kind: InputKind = "image"
     # The labels' order where the source defines one; otherwise they are sorted.
     label_names: tuple[str, ...] | None = None
+    # The decoder of inputs that are neither pictures nor texts, so that each can be looked at.
+    decode: TransformStep | None = None
     # What the source could not even list, with the reason.
     problems: list[SkippedFile] = field(default_factory=list)
 

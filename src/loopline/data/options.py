@@ -11,8 +11,9 @@ from loopline.core.errors import ConfigError
 class Columns:
     """Which columns of a table mean what; None where the source's own default is meant.
 
-    `input` holds paths of pictures (default `path`), or texts where the task is translation; `target` labels, values or
-    texts (default `label`); `split` and `id` are optional.
+    `input` holds paths of pictures (default `path`), or texts where the task is translation; several columns, with
+    commas between them, hold numbers. `target` holds labels, values or texts (default `label`); `split` and `id` are
+    optional.
     """
 
     input: str | None = None

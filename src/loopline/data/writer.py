@@ -15,6 +15,7 @@ from loopline.core.errors import InputError
 from loopline.core.records import ChannelStatistics, DatasetManifest, Name, SkippedFile, Split, Task, utc_now
 from loopline.core.store import lock, read_record, write_record
 from loopline.core.workspace import Workspace
+from loopline.data.arrays import array_statistics
 from loopline.data.checks import Inspection, inspect
 from loopline.data.examples import (
     Examples,
@@ -77,7 +78,7 @@ def write_snapshot(
         known = [shard for split in parent.splits.values() for shard in split.shards] if parent else []
         writer = ShardWriter(folder, inputs, task=task, known=known)
         splits = {split: _write_split(writer, split, part, examples) for split, part in rows.items()}
-        shape = input_shape(examples.inspection) if listing.input_kind == "image" else None
+        shape = input_shape(examples.inspection)
         manifest = DatasetManifest(
             name=name,
             version=version_digest(
@@ -92,7 +93,7 @@ def write_snapshot(
             input_shape=shape,
             label_names=examples.label_names,
             splits=splits,
-            statistics=_statistics(examples.inspection, rows["train"]) if listing.input_kind == "image" else None,
+            statistics=_statistics(examples.inspection, rows["train"]),
             source=listing.source,
             licence=options.licence,
             confidential=options.confidential,
@@ -115,7 +116,7 @@ def _check_name(name: str) -> None:
 def _inspect(listing: Listing, cache: Path) -> tuple[Inspection, Inputs]:
     """Inspects every example, files that the stat index knows from there; returns also what to read the bytes from."""
     files = listing.inputs
-    if not isinstance(files, Files):
+    if not isinstance(files, Files) or listing.decode is not None:
         inspection = Inspection.empty(len(listing))
         return inspection, inspect(listing, np.arange(len(listing), dtype=np.int64), inspection)
     path = index_path(cache, files.root)
@@ -174,8 +175,12 @@ def _write_split(writer: ShardWriter, name: str, rows: Rows, examples: Examples)
     )
 
 
-def _statistics(inspection: Inspection, train: Rows) -> ChannelStatistics:
-    return channel_statistics(inspection.take(train.examples_N), count_channels(inspection))
+def _statistics(inspection: Inspection, train: Rows) -> ChannelStatistics | None:
+    """Of the train split alone: what a model may know; texts have none."""
+    inspected = inspection.take(train.examples_N)
+    if inspected.arrays:
+        return array_statistics(list(inspected.arrays.values()))
+    return channel_statistics(inspected, count_channels(inspection)) if inspected.shapes_N3.any() else None
 
 
 def _publish(folder: Path, manifest: DatasetManifest, parent: DatasetManifest | None) -> DatasetManifest:

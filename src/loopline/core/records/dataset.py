@@ -45,7 +45,7 @@ class Split(Record):
 
 
 class ChannelStatistics(Record):
-    """Per-channel mean and standard deviation of the train split's pixels, in units of full scale (0 to 1)."""
+    """Per-channel mean and standard deviation of the train split: of pictures in units of full scale (0 to 1)."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]

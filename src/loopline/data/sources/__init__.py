@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loopline.core.errors import InputError
-from loopline.core.tables import resolve
+from loopline.core.tables import extensions, resolve
 
 if TYPE_CHECKING:
     from loopline.core.records import Task
@@ -23,14 +23,24 @@ TABLE_SUFFIXES = (".csv", ".parquet")
 
 
 def list_source(source: str | Path, *, task: Task, columns: Columns) -> Listing:
-    """Lists the examples of a folder, a CSV or Parquet file, or `hub:NAME`; raises `InputError` for anything else."""
-    listing: Listing = resolve(SOURCES, _kind(source), kind="source")(str(source), task=task, columns=columns)
+    """Lists the examples of a folder, a CSV or Parquet file, or `KIND:PLACE`; raises `InputError` for anything else.
+
+    KIND is a name in `SOURCES` or of a project's own source, as in `hub:NAME`; the source is given PLACE as it stands
+    there, but `hub` all of it.
+    """
+    kind, place = _kind_and_place(source)
+    listing: Listing = resolve(SOURCES, kind, kind="source")(place, task=task, columns=columns)
     return listing
 
 
+def _kind_and_place(source: str | Path) -> tuple[str, str]:
+    kind, colon, place = str(source).partition(":")
+    if isinstance(source, str) and colon and kind in {**SOURCES, **extensions("source")}:
+        return kind, source if source.startswith(HUB_PREFIX) else place
+    return _kind(source), str(source)
+
+
 def _kind(source: str | Path) -> str:
-    if isinstance(source, str) and source.startswith(HUB_PREFIX):
-        return "hub"
     path = Path(source)
     if path.is_dir():
         return "folder"

@@ -1,4 +1,4 @@
-"""A CSV or Parquet file with a row per example: paths of pictures with labels or values, or pairs of texts.
+"""A CSV or Parquet file with a row per example: a picture's path, a row of numbers, or a text, and a target.
 
 Paths are relative to the table's folder and must stay in it.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from loopline.core.errors import InputError, UnknownName
-from loopline.core.records import SkippedFile, Task
+from loopline.core.records import SkippedFile, Task, TransformStep
 from loopline.data.listing import Computed, Files, Listing
 from loopline.data.options import Columns
 
@@ -33,7 +33,27 @@ def list_table(source: str, *, task: Task, columns: Columns) -> Listing:
                 next_command="loopline data snapshot … --column input=COLUMN --column target=COLUMN",
             )
         return _list_texts(path, table, columns)
+    if columns.input is not None and "," in columns.input:
+        return _list_values(path, table, columns)
     return _list_files(path, table, columns, listed_at_ns)
+
+
+def _list_values(path: Path, table: _Table, columns: Columns) -> Listing:
+    """Rows of numbers; each becomes a JSON array, which is what a server will be sent."""
+    names = [name for name in (columns.input or "").split(",") if name]
+    features = [_column(path, table, name) for name in names]
+    num_rows = len(features[0])
+    decode = TransformStep(name="decode_values", params={"size": [len(names)]})
+    return Listing(
+        # Written as they stand in the table: what is no number is found when each row is looked at.
+        inputs=Computed(num_rows, lambda row: f"[{', '.join(column[row].strip() for column in features)}]".encode()),
+        ids=_column(path, table, columns.id) if columns.id else [str(row) for row in range(num_rows)],
+        targets=_column(path, table, columns.target or "label"),
+        splits=_column(path, table, columns.split) if columns.split else [""] * num_rows,
+        source=f"table '{path}'",
+        input_kind="values",
+        decode=decode,
+    )
 
 
 def _list_texts(path: Path, table: _Table, columns: Columns) -> Listing:
