@@ -165,7 +165,7 @@ def run_folder(run: Run | str, workspace: Workspace) -> Path:
 
 def list_runs(workspace: Workspace) -> list[Run]:
     """All runs, newest first; one whose process is gone without a word is given as interrupted."""
-    return sorted(map(_read, _folders(workspace)), key=lambda run: run.started_at, reverse=True)
+    return sorted(map(read_run, _folders(workspace)), key=lambda run: run.started_at, reverse=True)
 
 
 def find_run(reference: str, workspace: Workspace) -> Run:
@@ -181,7 +181,7 @@ def find_run(reference: str, workspace: Workspace) -> Run:
         )
     if not matches:
         raise UnknownName("run", reference, folders, next_command="loopline runs" if folders else "loopline train")
-    return _read(folders[matches[0]])
+    return read_run(folders[matches[0]])
 
 
 def _folders(workspace: Workspace) -> list[Path]:
@@ -189,7 +189,8 @@ def _folders(workspace: Workspace) -> list[Path]:
     return [file.parent for file in workspace.runs.glob(f"*/{RUN_FILE}")]
 
 
-def _read(folder: Path) -> Run:
+def read_run(folder: Path) -> Run:
+    """The run in a folder; where its process is gone without a word, it is given as interrupted."""
     record = store.read_record(Run, folder / RUN_FILE)
     if record.status == "running" and not store.is_locked(folder / "run.lock"):
         return record.model_copy(update={"status": "interrupted"})
