@@ -8,10 +8,17 @@ import numpy as np
 
 from loopline.core.records import DatasetManifest, DriftReport, Evaluation, Run
 from loopline.demo.evidence import Curves, LoopEvidence, ServingEvidence, StageRow
-from loopline.demo.pictures import picture_sheet
 from loopline.monitoring import shown_tests
 from loopline.page import Figure, Figures, KeyFigure, KeyFigures, Section, Table, Text, Verdict, render_page
-from loopline.plots import class_counts_png, confusion_png, drift_tests_png, learning_curves_png, reliability_png
+from loopline.plots import (
+    SheetPicture,
+    class_counts_png,
+    confusion_png,
+    drift_tests_png,
+    learning_curves_png,
+    picture_sheet,
+    reliability_png,
+)
 
 
 def demo_page(made: LoopEvidence, served: ServingEvidence, rows: Sequence[StageRow]) -> str:
@@ -92,13 +99,10 @@ def _evaluation_section(evaluation: Evaluation) -> Section:
 
 def _serving_section(served: ServingEvidence) -> Section:
     shown = served.pictures
+    clean = [(picture.clean, picture.answer_clean, picture.label) for picture in shown]
+    corrupted = [(picture.corrupted, picture.answer_corrupted, picture.label) for picture in shown]
     sheet = picture_sheet(
-        [[picture.clean for picture in shown], [picture.corrupted for picture in shown]],
-        [[picture.answer_clean for picture in shown], [picture.answer_corrupted for picture in shown]],
-        wrong=[
-            [picture.answer_clean != picture.label for picture in shown],
-            [picture.answer_corrupted != picture.label for picture in shown],
-        ],
+        [[SheetPicture(raw, (answer,), answer != label) for raw, answer, label in row] for row in (clean, corrupted)]
     )
     words = "; ".join(f"{picture.label}: {picture.answer_clean} / {picture.answer_corrupted}" for picture in shown)
     figure = Figure(

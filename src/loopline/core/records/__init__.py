@@ -29,8 +29,12 @@ from loopline.core.records.evaluation import (
     ClassRow,
     Evaluation,
     HardExample,
+    LevelBand,
     Metric,
     PairedComparison,
+    Ratings,
+    SentenceExample,
+    ValueExample,
 )
 from loopline.core.records.prediction import Prediction
 from loopline.core.records.record import Component, Digest, Name, Record, Time, utc_now
@@ -59,6 +63,7 @@ __all__ = [
     "FileEntry",
     "HardExample",
     "InputKind",
+    "LevelBand",
     "Metric",
     "ModelBundle",
     "ModelVersion",
@@ -66,6 +71,7 @@ __all__ = [
     "PairedComparison",
     "Parity",
     "Prediction",
+    "Ratings",
     "Record",
     "Reference",
     "ResumeProof",
@@ -73,6 +79,7 @@ __all__ = [
     "RunKind",
     "RunStatus",
     "Runtime",
+    "SentenceExample",
     "Shard",
     "Signature",
     "SkippedFile",
@@ -84,5 +91,6 @@ __all__ = [
     "TensorSpec",
     "Time",
     "TransformStep",
+    "ValueExample",
     "utc_now",
 ]

@@ -51,8 +51,52 @@ class HardExample(Record):
     label_probability: float = Field(ge=0, le=1)
 
 
+class LevelBand(Record):
+    """What was predicted for the examples whose true value is `level`: low and high bound the middle 90%."""
+
+    level: float
+    num_examples: int = Field(ge=1)
+    mean: float
+    median: float
+    low: float
+    high: float
+    mae: float = Field(ge=0)
+
+
+class ValueExample(Record):
+    """An example whose predicted value is among the furthest from the true one; `low` and `high` where it has them."""
+
+    example_id: str
+    target: float
+    predicted: float
+    low: float | None = None
+    high: float | None = None
+
+
+class SentenceExample(Record):
+    """A translation and the reference that it was judged by; texts of confidential data are not kept."""
+
+    example_id: str
+    source: str | None = None
+    reference: str
+    hypothesis: str
+    # Sentence chrF, 0 to 100.
+    chrf: float = Field(ge=0, le=100)
+
+
+class Ratings(Record):
+    """What people thought of answers; not all that rate also say what would have been right."""
+
+    num_up: int = Field(ge=0)
+    num_down: int = Field(ge=0)
+
+
 class Evaluation(Record):
-    """The metrics of a subject (a run's checkpoint or a bundle) on one split of one snapshot."""
+    """The metrics of a subject (a run's checkpoint or a bundle) on one split of one snapshot.
+
+    The split `feedback` is no split of the snapshot: its examples are served predictions that got a truth later, and
+    its digest is that of their request ids and truths.
+    """
 
     schema_version: Literal[1] = 1
     subject_kind: Literal["run", "bundle"]
@@ -71,6 +115,16 @@ class Evaluation(Record):
     calibration: tuple[CalibrationBin, ...] = ()
     hardest: tuple[HardExample, ...] = ()
     label_names: tuple[str, ...] = ()
+    # Of predicted values: their unit, what was predicted per true level where there are few, the furthest off.
+    unit: str | None = None
+    levels: tuple[LevelBand, ...] = ()
+    furthest: tuple[ValueExample, ...] = ()
+    # Of translations: how the metrics were computed, in sacreBLEU's words, and the worst and the best.
+    metric_signature: str | None = None
+    worst_sentences: tuple[SentenceExample, ...] = ()
+    best_sentences: tuple[SentenceExample, ...] = ()
+    # Of the split `feedback`, where people rated answers.
+    ratings: Ratings | None = None
     predictions_digest: Digest
     created_at: Time
 
@@ -84,20 +138,23 @@ class Evaluation(Record):
 
 
 class PairedComparison(Record):
-    """Accuracy of a challenger minus that of a champion on the same examples, with its 95% interval.
+    """A challenger's score minus a champion's on the same examples, with its 95% interval; higher is better.
 
-    The challenger is `not_worse` when the whole interval lies above `-margin`: a model that is worse by the margin or
-    more passes less than one time in twenty, and too few examples to tell count against it.
+    By `metric`, `difference` and `margin` are in other units: shares of the examples (`accuracy`), shares of the
+    champion's error (`mae`), points from 0 to 100 (`chrf`). The challenger is `not_worse` when the whole interval lies
+    above `-margin`: a model that is worse by the margin or more passes less than one time in twenty, and too few
+    examples to tell count against it.
     """
 
-    difference: float = Field(ge=-1, le=1)
+    metric: Literal["accuracy", "mae", "chrf"] = "accuracy"
+    difference: float
     low: float
     high: float
-    margin: float = Field(ge=0, lt=1)
-    # Share of the resamples in which the challenger is less accurate than the champion.
+    margin: float = Field(ge=0)
+    # Share of the resamples in which the challenger's score is below the champion's.
     p_worse: float = Field(ge=0, le=1)
     num_examples: int = Field(ge=1)
-    # Examples that only the challenger has right, and that only the champion has right.
+    # Examples on which only the challenger is right, and only the champion; or on which either is the closer one.
     num_won: int = Field(ge=0)
     num_lost: int = Field(ge=0)
     not_worse: bool
@@ -108,6 +165,8 @@ class PairedComparison(Record):
             raise ValueError("not_worse differs from what the interval and the margin say")
         if self.num_won + self.num_lost > self.num_examples:
             raise ValueError("more examples won and lost than there are")
+        if self.metric == "accuracy" and not (-1 <= self.difference <= 1 and self.margin < 1):
+            raise ValueError("a difference of accuracies lies between -1 and 1, and its margin below 1")
         return self
 
     @property
@@ -118,11 +177,25 @@ class PairedComparison(Record):
         return "worse" if self.high < 0 else "undecided"
 
     @property
+    def unit(self) -> str:
+        """What the figures of the sentence are counted in."""
+        return _UNITS[self.metric][0]
+
+    @property
     def sentence(self) -> str:
         """The comparison in words, with the figures that it was judged by."""
+        unit, scale = _UNITS[self.metric]
         return (
-            f"challenger minus champion: {100 * self.difference:+.2f} points of accuracy "
-            f"(95% interval {100 * self.low:+.2f} to {100 * self.high:+.2f}, {self.num_examples:,} examples, "
-            f"{self.num_won:,} won, {self.num_lost:,} lost); a loss of up to {100 * self.margin:.2f} is allowed: "
+            f"challenger minus champion: {scale * self.difference:+.2f} {unit} "
+            f"(95% interval {scale * self.low:+.2f} to {scale * self.high:+.2f}, {self.num_examples:,} examples, "
+            f"{self.num_won:,} won, {self.num_lost:,} lost); a loss of up to {scale * self.margin:.2f} is allowed: "
             f"{self.verdict}."
         )
+
+
+# What a comparison's figures are counted in, and by what they are multiplied to be so.
+_UNITS = {
+    "accuracy": ("points of accuracy", 100),
+    "mae": ("per cent of the champion's mean absolute error", 100),
+    "chrf": ("points of chrF", 1),
+}

@@ -10,13 +10,17 @@ import pytest
 from PIL import Image
 
 from loopline import plots
-from loopline.core.records import DriftTest
+from loopline.core.records import DriftTest, LevelBand
 from loopline.metrics import calibration_bins
 
 RNG = np.random.default_rng(0)
 NAMES = [f"class {index}" for index in range(10)]
 COUNTS = RNG.integers(0, 50, (10, 10))
 CONFIDENCE = RNG.random(500)
+LEVELS = np.repeat([0.0, 100.0, 200.0], 20)
+VALUES = LEVELS + RNG.normal(size=60) * 9
+BANDS = [LevelBand(level=x, num_examples=20, mean=x, median=x, low=x - 9, high=x + 9, mae=4) for x in (0, 100, 200)]
+POINTS = RNG.normal(size=(60, 2))
 
 
 def drift_tests(p: float) -> list[DriftTest]:
@@ -35,6 +39,13 @@ DRAWN = {
     "counts": lambda change: plots.class_counts_png({"train": [5 + change] * 9 + [3]}, NAMES),
     "shares": lambda change: plots.label_shares_png(np.full(10, 0.1), np.roll([0.55, *[0.05] * 9], change), NAMES),
     "embedding": lambda change: plots.embedding_png(COUNTS[:, :2] * 1.0, COUNTS[:, 2:4] * 1.0 + change),
+    "true": lambda change: plots.predicted_true_png(LEVELS, VALUES + 20 * change, unit="kg", levels=BANDS),
+    "residuals": lambda change: plots.residuals_png(LEVELS, VALUES + 20 * change, unit=""),
+    "classes": lambda change: plots.class_map_png(POINTS, (np.arange(60) + change) % 10, NAMES),
+    "many classes": lambda change: plots.class_map_png(POINTS, np.arange(60) + change, [f"{i}" for i in range(61)]),
+    "values": lambda change: plots.value_map_png(POINTS, np.roll(VALUES, change), label="true, kg"),
+    "feature": lambda change: plots.distributions_png(VALUES, VALUES + 5 * change, xlabel="tokens"),
+    "constant": lambda change: plots.distributions_png(np.full(9, 3.0), np.full(9 + change, 3.0), xlabel="tokens"),
     "drift": lambda change: plots.drift_tests_png(drift_tests(1e-6 if change else 0.5), 0.01),
 }
 
