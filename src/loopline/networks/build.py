@@ -19,6 +19,7 @@ NETWORKS = {
     "cnn": "loopline.networks.cnn:CnnConfig",
     "mlp": "loopline.networks.mlp:MlpConfig",
     "resnet": "loopline.networks.resnet:ResnetConfig",
+    "timm": "loopline.networks.timm:TimmConfig",
 }
 # The training module keeps its network under this attribute, and so in every key of its checkpoints.
 WEIGHTS_PREFIX = "network."
