@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from loopline.core.errors import InputError
-from loopline.text_metrics import bleu_from_counts, corpus_bleu, corpus_chrf, sentence_bleu_counts, sentence_chrf
+from loopline.text_metrics import (
+    bleu_from_counts,
+    corpus_bleu,
+    corpus_chrf,
+    corpus_chrf_interval,
+    sentence_bleu_counts,
+    sentence_chrf,
+)
 
 REFERENCES = ["Zwei junge Männer sind im Freien.", "Ein Hund läuft durch das Gras.", "Eine Frau liest, er schläft."]
 HYPOTHESES = ["Zwei junge Männer sind draußen.", "Ein Hund läuft im Gras.", "Eine Frau liest, er schläft."]
@@ -60,3 +67,10 @@ def test_unequal_numbers_of_texts_are_refused() -> None:
             function(["Ein Hund."], ["Ein Hund.", "Eine Katze."])
         with pytest.raises(InputError, match="at least one"):
             function([], [])
+
+
+def test_the_interval_of_chrf_lies_around_it() -> None:
+    hypotheses, references = HYPOTHESES * 30, REFERENCES * 30
+    low, high = corpus_chrf_interval(hypotheses, references, num_resamples=200)
+    assert 0 < low < corpus_chrf(hypotheses, references)[0] < high < 100
+    assert corpus_chrf_interval([""] * 3, REFERENCES, num_resamples=20) == (0, 0)

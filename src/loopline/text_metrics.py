@@ -8,6 +8,7 @@ automatic MT evaluation, WMT 2015.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -42,6 +43,19 @@ def corpus_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> tuple[f
     metric = _sacrebleu().CHRF()
     score = metric.corpus_score(list(hypotheses), [list(references)]).score
     return float(score), str(metric.get_signature())
+
+
+def corpus_chrf_interval(
+    hypotheses: Sequence[str], references: Sequence[str], *, num_resamples: int = 1000
+) -> tuple[float, float]:
+    """The ends of chrF's 95% interval: sacreBLEU's own bootstrap over sentences, with its fixed seed."""
+    _check(hypotheses, references)
+    metric = _sacrebleu().CHRF()
+    score = metric.corpus_score(list(hypotheses), [list(references)], n_bootstrap=num_resamples)
+    # Its JSON is where sacreBLEU shows the interval, once it has a signature: the middle of it and half of its width.
+    stated = json.loads(score.format(width=6, signature=str(metric.get_signature()), is_json=True))
+    middle, half = (float(stated.get(f"confidence_{part}", 0.0)) for part in ("mean", "var"))
+    return max(middle - half, 0.0), min(middle + half, 100.0)
 
 
 def sentence_chrf(hypotheses: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
