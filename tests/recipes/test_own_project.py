@@ -1,21 +1,24 @@
 """A stranger's fifth recipe: one short module and a few settings take a new kind of data around the whole loop.
 
-The project is in `tones/`, as `docs/own.md` shows it; here it is walked by the commands, in processes of their own.
+The project is in `tones/`, as `docs/own.md` shows it; here it is walked by the commands.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
 import sys
-import urllib.request
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+
+import loopline.data as loopline_data
+from loopline.cli.entry import cli
+from loopline.core.errors import InputError, UnknownName
+from loopline.training.compose import compose
 
 PROJECT = Path(__file__).parent / "tones"
 EXTENSIONS = (
@@ -24,7 +27,6 @@ EXTENSIONS = (
     "input.wav=tones:WavInput",
     "network.tone=tones:ToneConfig",
 )
-SETTINGS = ("name=tones", "data.name=tones", "input=wav", "model=tone", "trainer.max_epochs=8", "data.batch_size=16")
 
 
 def tone(frequency_hz: float, seed: int) -> bytes:
@@ -59,19 +61,27 @@ def test_the_module_is_short() -> None:
     assert len([line for line in lines if line.strip()]) < 60
 
 
-def test_a_project_of_ones_own_goes_around_the_loop(recordings: Path, tmp_path: Path) -> None:
-    """Snapshot, train, evaluate, export, register, promote, predict, serve, drift."""
-    environment = {**os.environ, "LOOPLINE_EXTEND": " ".join(EXTENSIONS), "PYTHONDONTWRITEBYTECODE": "1"}
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The project's folder is the current one, and its names are known."""
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.syspath_prepend(str(PROJECT))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("LOOPLINE_EXTEND", " ".join(EXTENSIONS))
 
-    def loopline(*arguments: str) -> str:
-        command = [sys.executable, "-m", "loopline", "--home", str(tmp_path / "home"), *arguments]
-        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
+def loopline(*arguments: str) -> str:
+    """What a command prints, in this process; a command that fails fails the test with what it said."""
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, (done.exception, done.output)
+    return done.stdout
+
+
+@pytest.mark.usefixtures("project")
+def test_a_project_of_ones_own_goes_around_the_loop(recordings: Path) -> None:
+    """Snapshot, train, evaluate, export, register, promote, predict: every command knows the project's names."""
     loopline("data", "snapshot", f"wav:{recordings}", "--name", "tones")
-    conf = ["--config-dir", str(PROJECT / "conf")]
-    run = json.loads(loopline("train", "recipe=tones", *conf, "--json"))
+    run = json.loads(loopline("train", "recipe=tones", "tracking=none", "--config-dir", "conf", "--json"))
     assert run["metrics"]["validation/accuracy"] > 0.9
     evaluation = json.loads(loopline("evaluate", "latest", "--json"))
     assert evaluation["metrics"]["accuracy"]["value"] > 0.9
@@ -80,3 +90,15 @@ def test_a_project_of_ones_own_goes_around_the_loop(recordings: Path, tmp_path: 
     loopline("promote", "tones@1", "champion")
     answer = json.loads(loopline("predict", "tones@champion", str(recordings / "high" / "7.wav"), "--json"))
     assert answer["label"] == "high"
+
+
+@pytest.mark.usefixtures("project")
+def test_without_its_names_the_project_is_refused_with_a_sentence(
+    recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is imported because a file says so: where the owner names no module, the name is unknown."""
+    monkeypatch.delenv("LOOPLINE_EXTEND")
+    with pytest.raises(InputError, match=r"source 'wav:.*' does not exist"):
+        loopline_data.snapshot(f"wav:{recordings}", name="tones")
+    with pytest.raises(UnknownName, match="input 'wav' does not exist"):
+        compose(["recipe=tones"], config_dir=PROJECT / "conf")

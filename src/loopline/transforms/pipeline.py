@@ -88,10 +88,12 @@ class Pipeline:
         return self._transformed(self.decoder.from_array(values))
 
     def collate(self, x_N: Array) -> NDArray[np.float32]:
-        """A stacked batch of decoded examples to the float32 that the network takes; contiguous."""
+        """A stacked batch of decoded examples to the float32 that the network takes; contiguous and writable."""
         for transform in self.batch_transforms:
             x_N = transform(x_N)
-        return np.ascontiguousarray(x_N, dtype=np.float32)
+        x_N = np.ascontiguousarray(x_N, dtype=np.float32)
+        # Without a transform it may still be part of a read-only map, which torch does not take.
+        return x_N if x_N.flags.writeable else x_N.copy()
 
     def _transformed(self, x: Array) -> Array:
         for transform in self.sample_transforms:
