@@ -103,7 +103,9 @@ def test_a_rating_and_a_truth_come_in_any_order(tmp_path: Path) -> None:
         assert log.label("request-1", None, rating="down").label is None
         kept = log.label("request-1", "Ein Hund rennt.")
         assert (kept.label, kept.rating) == ("Ein Hund rennt.", "down")
-        assert log.label("request-1", None, rating="up").label == "Ein Hund rennt."
+        assert log.label("request-1", None, rating="up", model="fashion@champion").label == "Ein Hund rennt."
+        with pytest.raises(UnknownName, match="'request-1' does not exist"):
+            log.label("request-1", None, rating="down", model="another")
         columns = log.read_columns()
     assert (columns.ratings, columns.labels) == ([None, "up"], [None, "Ein Hund rennt."])
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopline.core.errors import InputError, StateError, UnknownName
-from loopline.core.records import Prediction
+from loopline.core.records import Prediction, utc_now
 
 # Marks the file as ours ("LOOP"), so that another program's database is never taken for a log.
 _APPLICATION_ID = 0x4C4F4F50
@@ -92,6 +92,8 @@ class LogRow(NamedTuple):
 
 _WRITTEN = LogRow._fields[:-2]
 _INSERT = f"INSERT INTO predictions ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"  # noqa: S608 - names from this file
+_LABEL = """UPDATE predictions SET label = coalesce(?, label), rating = coalesce(?, rating), labelled_us = ?
+    WHERE id = (SELECT max(id) FROM predictions WHERE request_id = ? AND model = coalesce(?, model)) RETURNING id"""
 # What a record spells differently from a row.
 _CONVERTED = {"created_us", "embedding", "outputs"}
 _READ = (*_WRITTEN, "label", "rating", "labelled_us")
@@ -142,18 +144,16 @@ class PredictionLog:
         # Only now: a transaction that was rolled back has left no names behind.
         self._known_bundles |= new_bundles
 
-    def label(self, request_id: str, label: str | None, *, rating: Rating | None = None) -> Prediction:
+    def label(
+        self, request_id: str, label: str | None, *, rating: Rating | None = None, model: str | None = None
+    ) -> Prediction:
         """Keeps what became known of the newest prediction with that request id; returns the record with it.
 
         `label` is the truth as text: a label, a number, a corrected text. A second truth or rating replaces the first;
-        None leaves what there is. Raises `UnknownName` where no prediction has the id.
+        None leaves what there is. Raises `UnknownName` where no prediction (of `model`, where given) has the id.
         """
         with self._transaction() as connection:
-            found = connection.execute(
-                "UPDATE predictions SET label = coalesce(?, label), rating = coalesce(?, rating), labelled_us = ?"
-                " WHERE id = (SELECT max(id) FROM predictions WHERE request_id = ?) RETURNING id",
-                (label, rating, microseconds(datetime.now(UTC)), request_id),
-            ).fetchall()
+            found = connection.execute(_LABEL, (label, rating, microseconds(utc_now()), request_id, model)).fetchall()
             if not found:
                 raise UnknownName("request id", request_id, ())
             return next(_records(connection, "WHERE predictions.id = ?", [found[0][0]]))

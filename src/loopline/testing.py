@@ -1,12 +1,14 @@
 """Small real things for tests, of this project and of yours: a working bundle, made in milliseconds without training.
 
-N examples, H height, W width, C channels, F = C·H·W features, D embedding, K classes.
+N examples, H height, W width, C channels, F = C·H·W features, D embedding, K outputs.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -20,6 +22,7 @@ from loopline.export.assemble import BundleFacts, BundleParts, assemble_bundle, 
 from loopline.predictor.agreement import disagreement
 from loopline.predictor.onnx import OnnxEngine
 from loopline.transforms import build_pipeline, image_steps
+from loopline.transforms.outputs import HEADS
 
 _NUM_EXAMPLES, _NUM_REFERENCE, _NUM_EMBEDDING = 200, 16, 8
 _TOLERANCE = 1e-4
@@ -42,27 +45,42 @@ def make_bundle(
     """
     num_channels = 1 if mode == "L" else 3
     steps = image_steps(height=height, width=width, mode=mode, mean=[0.5] * num_channels, std=[0.25] * num_channels)
-    pipeline = build_pipeline(steps)
     raws = [make_png(height=height, width=width, mode=mode, seed=1000 * seed + index) for index in range(_NUM_EXAMPLES)]
-    decoded_NHWC = np.stack([pipeline.decode(raw) for raw in raws])
-    x_NCHW = pipeline.collate(decoded_NHWC)
-    generator = np.random.default_rng(seed)
-    num_features = num_channels * height * width
-    weights_FD = (generator.normal(size=(num_features, _NUM_EMBEDDING)) / np.sqrt(num_features)).astype(np.float32)
-    weights_DK = generator.normal(size=(_NUM_EMBEDDING, len(label_names))).astype(np.float32)
-    graph = _graph(weights_FD, weights_DK, shape=(num_channels, height, width))
-    embedding_ND = np.maximum(x_NCHW.reshape(len(raws), num_features) @ weights_FD, 0)
-    expected = {"logits": embedding_ND @ weights_DK, "embedding": embedding_ND}
-    error = disagreement(graph_outputs(OnnxEngine(graph), x_NCHW), expected)
-    parts = BundleParts(
-        graph=graph,
-        preprocess=steps,
-        postprocess=(TransformStep(name="softmax"),),
-        reference_raws=raws[:_NUM_REFERENCE],
-        drift_examples=decoded_NHWC,
+    facts = _facts("tiny", metrics={"validation/accuracy": 1 / len(label_names)}, label_names=tuple(label_names))
+    postprocess = (TransformStep(name="softmax"),)
+    parts, parity = _parts(raws, steps, postprocess, num_outputs=len(label_names), seed=seed)
+    return assemble_bundle(folder, parts, facts, parity=parity)
+
+
+def make_value_bundle(
+    folder: Path, *, num_features: int = 3, unit: str | None = "kg", is_confidential: bool = False, seed: int = 0
+) -> Path:
+    """Writes a bundle named `tiny-value` to a new folder in `folder`; returns its path.
+
+    As `make_bundle`, but a regression: rows of `num_features` numbers to a `value` of about 20 `unit`, at least 0, with
+    an interval of ± 2.5 that states a coverage of 0.9. The reference inputs of an `is_confidential` one count as
+    simulated.
+    """
+    mean, std = [10.0] * num_features, [2.0] * num_features
+    rows_NF = np.random.default_rng(seed).normal(mean, std, size=(_NUM_EXAMPLES, num_features)).round(3)
+    raws = [json.dumps(row.tolist()).encode() for row in rows_NF]
+    steps = (
+        TransformStep(name="decode_values", params={"size": [num_features]}),
+        TransformStep(name="standardize", params={"mean": mean, "std": std}),
     )
-    parity = Parity(num_inputs=len(raws), max_abs_error=error, tolerance=_TOLERANCE)
-    return assemble_bundle(folder, parts, _facts(tuple(label_names)), parity=parity)
+    postprocess = (
+        TransformStep(name="affine", params={"scale": 2.0, "offset": 20.0}),
+        TransformStep(name="clip", params={"minimum": 0.0}),
+        TransformStep(name="interval", params={"radius": 2.5, "coverage": 0.9, "minimum": 0.0}),
+    )
+    facts = replace(
+        _facts("tiny-value", metrics={"validation/mae": 1.0}),
+        task="regression",
+        unit=unit,
+        simulated_raws=raws[:_NUM_REFERENCE] if is_confidential else (),
+    )
+    parts, parity = _parts(raws, steps, postprocess, num_outputs=1, seed=seed)
+    return assemble_bundle(folder, parts, facts, parity=parity)
 
 
 def make_png(*, height: int = 28, width: int = 28, mode: Literal["L", "RGB"] = "L", seed: int = 0) -> bytes:
@@ -75,37 +93,72 @@ def make_png(*, height: int = 28, width: int = 28, mode: Literal["L", "RGB"] = "
     return buffer.getvalue()
 
 
-def _facts(label_names: tuple[str, ...]) -> BundleFacts:
+def _parts(
+    raws: Sequence[bytes],
+    preprocess: tuple[TransformStep, ...],
+    postprocess: tuple[TransformStep, ...],
+    *,
+    num_outputs: int,
+    seed: int,
+) -> tuple[BundleParts, Parity]:
+    """A random network between the steps, a classifier where they end in softmax; its parity is against NumPy."""
+    pipeline = build_pipeline(preprocess)
+    decoded_N = np.stack([pipeline.decode(raw) for raw in raws])
+    x_N = pipeline.collate(decoded_N)
+    x_NF = x_N.reshape(len(raws), -1)
+    generator = np.random.default_rng(seed)
+    num_features = x_NF.shape[1]
+    weights_FD = (generator.normal(size=(num_features, _NUM_EMBEDDING)) / np.sqrt(num_features)).astype(np.float32)
+    weights_DK = generator.normal(size=(_NUM_EMBEDDING, num_outputs)).astype(np.float32)
+    head = HEADS["classification" if postprocess[-1].name == "softmax" else "regression"]
+    graph = _graph(weights_FD, weights_DK, shape=pipeline.input_shape, head=head)
+    embedding_ND = np.maximum(x_NF @ weights_FD, 0)
+    expected = {head: embedding_ND @ weights_DK, "embedding": embedding_ND}
+    error = disagreement(graph_outputs(OnnxEngine(graph), x_N), expected)
+    parts = BundleParts(
+        graph=graph,
+        preprocess=pipeline.steps,
+        postprocess=postprocess,
+        reference_raws=raws[:_NUM_REFERENCE],
+        drift_examples=decoded_N,
+    )
+    return parts, Parity(num_inputs=len(raws), max_abs_error=error, tolerance=_TOLERANCE)
+
+
+def _facts(name: str, *, metrics: dict[str, float], label_names: tuple[str, ...] = ()) -> BundleFacts:
     return BundleFacts(
-        name="tiny",
+        name=name,
         run_id="made-for-tests",
         dataset=DatasetRef(name="noise", version=digest_bytes(b"noise")),
         label_names=label_names,
         licence="CC0-1.0",
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        metrics={"validation/accuracy": 1 / len(label_names)},
+        metrics=metrics,
         held_out_split="validation",
     )
 
 
-def _graph(weights_FD: NDArray[np.float32], weights_DK: NDArray[np.float32], *, shape: tuple[int, int, int]) -> bytes:
-    """Flatten → MatMul → ReLU (`embedding`) → MatMul (`logits`), as the bytes of an ONNX graph over (C, H, W)."""
+def _graph(
+    weights_FD: NDArray[np.float32], weights_DK: NDArray[np.float32], *, shape: tuple[int, ...], head: str
+) -> bytes:
+    """Flatten → MatMul → ReLU (`embedding`) → MatMul (`head`), as the bytes of an ONNX graph over `shape`."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
+    given = "image" if len(shape) == 3 else "values"
     nodes = [
-        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("Flatten", [given], ["flat"]),
         helper.make_node("MatMul", ["flat", "weights_FD"], ["hidden"]),
         helper.make_node("Relu", ["hidden"], ["embedding"]),
-        helper.make_node("MatMul", ["embedding", "weights_DK"], ["logits"]),
+        helper.make_node("MatMul", ["embedding", "weights_DK"], [head]),
     ]
     tensor = helper.make_tensor_value_info
-    num_embedding, num_labels = weights_DK.shape
+    num_embedding, num_outputs = weights_DK.shape
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [tensor("image", TensorProto.FLOAT, ["batch", *shape])],
+        [tensor(given, TensorProto.FLOAT, ["batch", *shape])],
         [
-            tensor("logits", TensorProto.FLOAT, ["batch", num_labels]),
+            tensor(head, TensorProto.FLOAT, ["batch", num_outputs]),
             tensor("embedding", TensorProto.FLOAT, ["batch", num_embedding]),
         ],
         [numpy_helper.from_array(weights_FD, "weights_FD"), numpy_helper.from_array(weights_DK, "weights_DK")],

@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from numpy.typing import NDArray
 
 from loopline.core.errors import SkewError
 from loopline.prediction_log import open_log
@@ -58,22 +56,26 @@ class Breakable:
 
     def __post_init__(self) -> None:
         self.bundle, self.folder = self.inner.bundle, self.inner.folder
+        self.output_names = self.inner.output_names
         self.may_go_on.set()
 
-    def decode(self, raw: bytes) -> NDArray[np.uint8]:
+    def decode(self, raw: bytes) -> Any:
         return self.inner.decode(raw)
 
-    def from_array(self, values: Any) -> NDArray[np.uint8]:
+    def from_array(self, values: Any) -> Any:
         return self.inner.from_array(values)
 
-    def predict(self, samples: Sequence[NDArray[np.uint8]]) -> list[Answer]:
+    def join(self, files: Sequence[tuple[str, bytes]]) -> bytes:
+        return self.inner.join(files)
+
+    def predict(self, samples: Sequence[Any]) -> Sequence[Answer]:
         self.batch_sizes.append(len(samples))
         self.may_go_on.wait(30)
         if self.is_broken:
             raise RuntimeError("the graph fell over")
         return self.inner.predict(samples)
 
-    def predict_raw(self, raws: Sequence[bytes]) -> list[Answer]:
+    def predict_raw(self, raws: Sequence[bytes]) -> Sequence[Answer]:
         return self.predict([self.decode(raw) for raw in raws])
 
     def verify(self) -> None:

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from loopline.prediction_log import open_log
-from loopline.predictor import PredictorLike
+from loopline.predictor import LabelAnswer, PredictorLike
 from loopline.serving.frame import ACCESS_LOGGER
 from loopline.serving.reading import MAX_JSON_VALUES
-from loopline.serving.schemas import BatchAnswer, FeedbackAnswer, ModelAnswer, PredictAnswer
+from loopline.serving.schemas import BatchAnswer, LabelFeedbackAnswer, LabelPrediction, ModelAnswer
 from loopline.testing import make_png
 
 Serving = Callable[..., AbstractContextManager[Any]]
@@ -27,7 +27,7 @@ Serving = Callable[..., AbstractContextManager[Any]]
 
 @pytest.fixture
 def client(serving: Serving) -> Iterator[Any]:
-    with serving(max_body_bytes=100_000, max_batch_files=3) as started:
+    with serving(max_body_bytes=100_000, max_batch_examples=3) as started:
         yield started
 
 
@@ -45,7 +45,8 @@ def png_of(width: int, height: int) -> bytes:
 def test_an_answer_is_the_predictors(client: Any, predictor: PredictorLike, picture: bytes) -> None:
     """HTTP changes nothing: label, probabilities and digest are those of the predictor in this process."""
     (expected,) = predictor.predict_raw([picture])
-    answer = PredictAnswer.model_validate(client.predict(picture).json())
+    answer = LabelPrediction.model_validate(client.predict(picture).json())
+    assert isinstance(expected, LabelAnswer)
     assert answer.label == expected.label
     assert answer.model == "shapes@champion"
     assert answer.bundle_digest == predictor.bundle.digest
@@ -80,7 +81,7 @@ def test_a_request_id_is_kept_or_made(client: Any, picture: bytes) -> None:
 def test_a_batch_answers_each_file(client: Any, picture: bytes) -> None:
     """One bad file among good ones costs only itself; each answer has an id of its own."""
     response = client.predict(picture, b"no picture", picture, path="/predict/batch", name="files")
-    batch = BatchAnswer.model_validate(response.json())
+    batch = BatchAnswer[LabelPrediction].model_validate(response.json())
     assert response.status_code == 200
     assert [item.answer is not None for item in batch.items] == [True, False, True]
     assert batch.items[1].error is not None
@@ -115,9 +116,9 @@ def test_feedback_labels_an_answer(client: Any, picture: bytes) -> None:
     answer = client.predict(picture).json()
     true = next(label for label in ("circle", "cross", "square") if label != answer["label"])
     said = client.http.post("/feedback", json={"request_id": answer["request_id"], "label": true})
-    kept = FeedbackAnswer.model_validate(said.json())
+    kept = LabelFeedbackAnswer.model_validate(said.json())
     assert (kept.predicted, kept.label, kept.correct) == (answer["label"], true, False)
-    assert client.metric('loopline_feedback_total{correct="false"}') == 1
+    assert client.metric('loopline_feedback_total{verdict="wrong"}') == 1
 
 
 def test_feedback_refuses_what_it_cannot_place(client: Any, picture: bytes) -> None:
@@ -225,7 +226,10 @@ def test_wrong_multipart_is_a_4xx(client: Any, picture: bytes, body_of: Callable
     text = body_of(b"hello").replace(b'; filename="0.png"', b"")
     kind = {"Content-Type": "multipart/form-data; boundary=a-boundary"}
     assert "is text" in client.error(client.http.post("/predict", content=text, headers=kind), 422)["message"]
-    assert client.error(client.predict(picture, picture), 413)["code"] == "too_many_files"
+    two = client.error(client.predict(picture, picture), 422)
+    assert two["message"] == "2 files given for one example; expected one."
+    assert two["next"] == "POST /predict/batch takes several examples"
+    assert client.error(client.predict(*[picture] * 4), 413)["code"] == "too_many_files"
     assert "no file given" in client.error(client.predict(), 422)["message"]
     cut = body_of(picture)[:-40]
     assert "last boundary" in client.error(client.http.post("/predict", content=cut, headers=kind), 400)["message"]

@@ -13,7 +13,7 @@ import pytest
 
 from loopline.core.errors import InvalidExample
 from loopline.serving.batcher import Batcher, Outcome
-from loopline.serving.reading import Decode, file_decoder
+from loopline.serving.inputs import Decode, file_decoder
 from loopline.serving.refusals import Refusal
 from loopline.serving.settings import ServeSettings
 
@@ -138,11 +138,11 @@ def test_max_queue_size_sheds(breakable: Any, picture: bytes) -> None:
 
     async def scenario() -> None:
         decode = file_decoder(picture, breakable)
-        async with running(breakable, max_queue_size=2, max_batch_files=2) as batcher:
+        async with running(breakable, max_queue_size=2, max_batch_examples=2) as batcher:
             first = await occupy(batcher, breakable, decode)
             second = asyncio.create_task(batcher.submit(decode, timeout_s=10))
             await until(lambda: batcher.num_admitted == 2)
-            with pytest.raises(Refusal, match="2 pictures are waiting") as caught:
+            with pytest.raises(Refusal, match="2 examples are waiting") as caught:
                 await batcher.submit(decode, timeout_s=10)
             assert caught.value.status == 429
             assert caught.value.headers == {"Retry-After": "1"}
@@ -235,7 +235,7 @@ def test_answers_that_do_not_match_are_a_failure(breakable: Any, picture: bytes)
         decode = file_decoder(picture, breakable.inner)
         breakable.inner = type("Silent", (), {"predict": lambda _self, _samples: []})()
         async with running(breakable) as batcher:
-            with pytest.raises(Refusal, match="gave 0 answers to 1 pictures"):
+            with pytest.raises(Refusal, match="gave 0 answers to 1 examples"):
                 await batcher.submit(decode, timeout_s=5)
 
     asyncio.run(scenario())

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from loopline.prediction_log import open_log
-from loopline.serving.page import _FILES, _FOLDER
+from loopline.serving.page import _ASSETS, _FOLDER
 
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
 # How WebDriver marks an element in its JSON.
@@ -173,17 +173,15 @@ def test_the_page_loads_nothing_from_elsewhere(serving: Serving) -> None:
     """A strict policy comes with each of its files, and none of them names another host or runs inline."""
     with serving(ui=True) as client:
         assert str(client.http.get("/").url).endswith("/ui/")
-        for name in _FILES:
-            response = client.http.get(f"/ui/{name if name != 'index.html' else ''}")
+        for path in ("/ui/", "/docs", *(f"/ui/{name}" for name in _ASSETS)):
+            response = client.http.get(path)
             assert response.status_code == 200
             policy = response.headers["content-security-policy"]
             assert "default-src 'none'" in policy
             assert "unsafe" not in policy
             text = response.text.replace("http://www.w3.org/2000/svg", "")
-            assert "http://" not in text
-            assert "https://" not in text
-            assert "onclick" not in text
-            assert ' style="' not in text
+            for foreign in ("http://", "https://", "onclick", ' style="', "{{"):
+                assert foreign not in text, path
         assert client.error(client.http.get("/ui/settings.py"), 404)["code"] == "not_found"
 
 
@@ -194,4 +192,5 @@ def test_without_ui_there_is_no_page(serving: Serving) -> None:
 
 def test_every_file_of_the_page_is_served() -> None:
     """The closed table and the folder agree."""
-    assert {path.name for path in _FOLDER.iterdir() if path.suffix not in {".py", ""}} == set(_FILES)
+    parts = {path.name for path in _FOLDER.iterdir() if path.suffix not in {".py", "", ".html"}}
+    assert parts == set(_ASSETS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import click
 
 from loopline.core.workspace import Workspace
-from loopline.serving.settings import ENVIRONMENT_PREFIX, ServeSettings
+from loopline.serving.settings import ENVIRONMENT_PREFIX, ServeSettings, check_environment
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -68,9 +69,9 @@ def serve(workspace: Workspace, /, model: str, **given: Any) -> None:
 @_options(without=("ui",))
 @click.pass_obj
 def ui(workspace: Workspace, /, model: str, **given: Any) -> None:
-    """Serve MODEL with a page at /ui to upload, paste or photograph a picture and see the answer.
+    """Serve MODEL with a page at /ui to ask it: pictures, bands, numbers or text.
 
-    The same server as `loopline serve --ui`.
+    The same server as `loopline serve --ui`; with --open the page opens in a browser.
     """
     _serve(model, {**given, "ui": True}, workspace)
 
@@ -79,5 +80,6 @@ def _serve(model: str, given: dict[str, Any], workspace: Workspace) -> None:
     from loopline.core.validation import validated
     from loopline.loop import serve as serve_model
 
+    check_environment(os.environ)
     settings = validated(ServeSettings, {name: value for name, value in given.items() if value is not None})
     serve_model(model, settings, workspace=workspace)

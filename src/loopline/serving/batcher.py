@@ -1,11 +1,11 @@
-"""Dynamic batching: pictures from many requests, decoded side by side and predicted together.
+"""Dynamic batching: examples from many requests, decoded side by side and predicted together.
 
     event loop ── submit ──> decoder threads ──> ready ──> engine thread: what is ready, up to max_batch_size
         ^                                                       │
         └──────────────── one wake-up per batch ────────────────┘
 
 A batch forms while the engine is busy, so a lone request never waits for company and a burst is answered in few calls.
-Decoding comes before batching: a picture that cannot be decoded fails alone. A picture goes from thread to thread
+Decoding comes before batching: one that cannot be decoded fails alone. An example goes from thread to thread
 without a detour through the event loop, which costs a third of the time of a tiny model.
 """
 
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from loopline.core.errors import LooplineError, StateError
 from loopline.predictor.answer import Answer
-from loopline.serving.reading import Decode, Decoded
+from loopline.serving.inputs import Decode, Decoded
 from loopline.serving.refusals import not_ready, queue_full, timed_out
 from loopline.serving.settings import ServeSettings
 
@@ -36,7 +36,7 @@ _JOIN_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A picture that was predicted, with the batch that it was predicted in."""
+    """An example that was predicted, with the batch that it was predicted in."""
 
     decoded: Decoded
     answer: Answer
@@ -48,7 +48,7 @@ class Outcome:
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A picture on its way; the threads fill in their parts."""
+    """An example on its way; the threads fill in their parts."""
 
     decode: Decode
     outcome: asyncio.Future[Outcome]
@@ -115,13 +115,13 @@ class Batcher:
         self._decoders.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._engine.join, _JOIN_TIMEOUT_S)
 
-    def check_room(self, num_pictures: int) -> None:
+    def check_room(self, num_examples: int) -> None:
         """Raises a 429 where so many more would exceed `max_queue_size`: what a server holds in memory is bounded."""
-        if self.num_admitted + num_pictures > self._settings.max_queue_size:
+        if self.num_admitted + num_examples > self._settings.max_queue_size:
             raise queue_full(self._settings.max_queue_size)
 
     async def submit(self, decode: Decode, *, timeout_s: float) -> Outcome:
-        """Decodes and predicts one picture.
+        """Decodes and predicts one example.
 
         Raises a 429 at once where there is no room, a 504 after `timeout_s`, a 503 where the engine fails, and whatever
         `decode` raises.
@@ -190,9 +190,9 @@ class Batcher:
         started_s = time.perf_counter()
         decoded = [job.decoded for job in jobs if job.decoded is not None]
         try:
-            answers = self._predict([each.x_HWC for each in decoded])
+            answers = self._predict([each.sample for each in decoded])
             if len(answers) != len(jobs):
-                raise StateError(f"the predictor gave {len(answers)} answers to {len(jobs)} pictures.")
+                raise StateError(f"the predictor gave {len(answers)} answers to {len(jobs)} examples.")
         except Exception as error:  # noqa: BLE001 - whatever an engine raises, the server lives and says so
             self._call(self._on_failure, error)
             if len(jobs) > 1:

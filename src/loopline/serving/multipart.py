@@ -50,10 +50,8 @@ class _Parts:
 
     def _begin_part(self) -> None:
         if len(self.files) == self._max_files:
-            expected = (
-                "one. POST /predict/batch takes several" if self._max_files == 1 else f"at most {self._max_files}"
-            )
-            raise Refusal(413, "too_many_files", f"more than {self._max_files} files given; expected {expected}.")
+            sentence = f"more than {self._max_files} files given; expected at most {self._max_files}."
+            raise Refusal(413, "too_many_files", sentence)
         self._headers = {}
         self._pieces = []
 

@@ -1,51 +1,23 @@
-"""From a request's body to a picture: multipart or JSON, and nothing that was not asked for.
-
-The event loop receives bytes within the limits; taking them apart, decoding and digesting is the threads' work.
-H height, W width, C channels.
-"""
+"""A request's body: read within the limits, and JSON that holds what was asked for and nothing else."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
 from fastapi import Request
-from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from loopline.core.errors import InvalidExample
-from loopline.core.store import digest_bytes
-from loopline.predictor.answer import PredictorLike
-from loopline.serving.multipart import parse_files
 from loopline.serving.refusals import body_too_large, body_too_slow, invalid, wrong_type
-from loopline.serving.schemas import PredictBody
 from loopline.serving.settings import ServeSettings
 
-Pixels = NDArray[np.uint8]
 B = TypeVar("B", bound=BaseModel)
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
-# A parsed number or list costs many times its text, and parsing holds up every other thread: pictures in JSON are for
-# small ones. 400×400 pixels in three channels pass.
+# A parsed number or list costs many times its text, and parsing holds up every other thread: JSON is for small arrays.
+# 400×400 pixels in three channels pass.
 MAX_JSON_VALUES = 500_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
-    """A picture with the bytes it came as: the file's, or the JSON body's where it came as numbers."""
-
-    raw: bytes
-    digest: str
-    x_HWC: Pixels
-
-
-Decode = Callable[[], Decoded]
 
 
 async def read_body(request: Request, settings: ServeSettings) -> bytes:
@@ -78,32 +50,12 @@ async def read_body(request: Request, settings: ServeSettings) -> bytes:
     return b"".join(chunks)
 
 
-def picture_decoder(body: bytes, content_type: str, predictor: PredictorLike) -> Decode:
-    """What decodes the body of /predict; it may raise `InvalidExample` or a `Refusal`."""
-    kind = media_type(content_type)
-    if kind == JSON:
-        return lambda: _decode_json(body, predictor)
-    if kind != MULTIPART:
-        raise wrong_type(kind, f"{MULTIPART} with a field 'file', or {JSON}")
-
-    def decode() -> Decoded:
-        files = parse_files(body, content_type, field="file", max_files=1)
-        return file_decoder(files[0].data, predictor)()
-
-    return decode
-
-
-def file_decoder(raw: bytes, predictor: PredictorLike) -> Decode:
-    """What decodes a file's bytes; it may raise `InvalidExample`."""
-    return lambda: Decoded(raw, digest_bytes(raw), predictor.decode(raw))
-
-
 def read_json(body: bytes, content_type: str, kind: type[B]) -> B:
     """A JSON body as `kind`; raises a 415 for another type and a 422 that names each wrong field."""
     given = media_type(content_type)
     if given != JSON:
         raise wrong_type(given, JSON)
-    return _parse(body, kind)
+    return parse_json(body, kind)
 
 
 def media_type(content_type: str) -> str:
@@ -111,23 +63,11 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def _decode_json(body: bytes, predictor: PredictorLike) -> Decoded:
-    parsed = _parse(body, PredictBody)
-    if parsed.image is None:
-        return Decoded(body, digest_bytes(body), predictor.from_array(parsed.pixels))
-    try:
-        raw = base64.b64decode(parsed.image, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidExample("'image' is not base64; expected the bytes of a picture file in base64.") from None
-    return file_decoder(raw, predictor)()
-
-
-def _parse(body: bytes, kind: type[B]) -> B:
+def parse_json(body: bytes, kind: type[B]) -> B:
+    """A body as `kind`; raises a 422 that names each wrong field."""
     # Every value but the first of its list or object follows a comma, every list a bracket: counting costs nothing.
     if body.count(b",") + body.count(b"[") > MAX_JSON_VALUES:
-        raise invalid(
-            f"the body holds more than {MAX_JSON_VALUES:,} values, which is the limit; send the picture as a file."
-        )
+        raise invalid(f"the body holds more than {MAX_JSON_VALUES:,} values, which is the limit; send a file.")
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:

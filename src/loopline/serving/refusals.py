@@ -48,7 +48,7 @@ def queue_full(max_queue_size: int) -> Refusal:
     return Refusal(
         429,
         "queue_full",
-        f"{max_queue_size} pictures are waiting already, which is the limit.",
+        f"{max_queue_size} examples are waiting already, which is the limit.",
         next_step="try again after the time in Retry-After",
         headers=_SOON,
     )
@@ -78,7 +78,7 @@ def body_too_large(max_body_bytes: int, *, close: bool = False) -> Refusal:
         413,
         "body_too_large",
         f"the body is larger than {max_body_bytes:,} bytes, which is the limit.",
-        next_step="send a smaller picture, or fewer at once",
+        next_step="send less at once",
         headers=_CLOSE if close else None,
     )
 
@@ -100,10 +100,31 @@ def invalid(message: str, *, code: str = "invalid_request") -> Refusal:
     return Refusal(422, code, message, next_step=LOOK_AT_DOCS)
 
 
-def no_picture(error: InvalidExample) -> Refusal:
-    """422: a file or pixels that cannot become an input of the model."""
-    next_step = error.next_command or "check that the file opens in a picture viewer"
-    return Refusal(422, "invalid_example", error.message, next_step=next_step)
+def no_example(error: InvalidExample, advice: str) -> Refusal:
+    """422: a file, numbers or a text that cannot become an input of the model."""
+    return Refusal(422, "invalid_example", error.message, next_step=error.next_command or advice)
+
+
+def no_such_answer(request_id: str) -> Refusal:
+    """404: feedback to something that this model never answered."""
+    return Refusal(
+        404,
+        "unknown_request_id",
+        f"no answer has the request id '{request_id[:128]}'.",
+        next_step="send the request_id of an answer of POST /predict",
+    )
+
+
+def too_many_examples(num_given: int, num_allowed: int) -> Refusal:
+    """413: more examples in one request than the server takes."""
+    sentence = f"{num_given:,} texts given; expected at most {num_allowed:,} in one request."
+    return Refusal(413, "too_many_examples", sentence, next_step="send less at once")
+
+
+def url_too_long(max_url_bytes: int) -> Refusal:
+    """414: an address that holds more than an address should."""
+    sentence = f"the address is longer than {max_url_bytes:,} bytes, which is the limit."
+    return Refusal(414, "url_too_long", sentence, next_step="send the text to POST /predict")
 
 
 def unexpected() -> Refusal:

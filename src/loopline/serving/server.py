@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import threading
+import webbrowser
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -56,8 +57,8 @@ def serve(predictor: Path | PredictorLike, settings: ServeSettings, *, model: st
                 lifespan="on",
                 server_header=False,
             )
-            announcement = f"serving {model} at {_url(listener)}{'/ui/' if settings.ui else ''}"
-            server = _Server(config, app, announcement)
+            url = f"{_url(listener)}{'/ui/' if settings.ui else ''}"
+            server = _Server(config, app, model=model, url=url, opens_page=settings.open)
             with _stopping(server):
                 server.run(sockets=[listener])
 
@@ -79,15 +80,20 @@ def _configure_logging(settings: ServeSettings) -> None:
 class _Server(uvicorn.Server):
     """Says where it listens once it answers, and goes on answering for a moment once it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, announcement: str) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, *, model: str, url: str, opens_page: bool) -> None:
         super().__init__(config)
         self._app = app
-        self._announcement = announcement
+        self._model = model
+        self._url = url
+        self._opens_page = opens_page
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started:
-            print(self._announcement, flush=True)
+            print(f"serving {self._model} at {self._url}", flush=True)
+            if self._opens_page:
+                # In a thread of its own: some browsers are waited for until they are closed.
+                threading.Thread(target=webbrowser.open, args=[self._url], daemon=True).start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Refuses new connections at once, and answers what is on its way on open ones before it closes those.

@@ -1,4 +1,4 @@
-"""What the routes share: one request's picture goes in, its answer comes out and into the log.
+"""What the routes share: one request's example goes in, its answer comes out and into the log.
 
 batcher (decode in threads, predict in batches) → answer, metrics → log (writer thread)
 """
@@ -10,17 +10,18 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from loopline.core.errors import StateError
-from loopline.core.records import Prediction
+from loopline.core.errors import ConfigError, UnknownName
+from loopline.core.records import Record
 from loopline.prediction_log import LogRow, PredictionLog, float32_bytes, microseconds
-from loopline.predictor.answer import LabelAnswer, PredictorLike
+from loopline.predictor.answer import PredictorLike
 from loopline.serving.batcher import Batcher, Outcome
+from loopline.serving.inputs import Decode
 from loopline.serving.log_writer import LogWriter
 from loopline.serving.readiness import Readiness
-from loopline.serving.reading import Decode
-from loopline.serving.refusals import not_ready
-from loopline.serving.schemas import PredictAnswer, Timings
+from loopline.serving.refusals import no_such_answer, not_ready
+from loopline.serving.schemas import FeedbackBody, PredictAnswer, Timings
 from loopline.serving.settings import ServeSettings
+from loopline.serving.tasks import TASKS
 from loopline.serving.telemetry import STAGES, Telemetry
 
 
@@ -37,14 +38,20 @@ class Given:
 class Service:
     """An open predictor with its queue, threads, metrics and log; between `start` and `close` it answers."""
 
-    def __init__(
-        self, predictor: PredictorLike, settings: ServeSettings, *, model: str, log: PredictionLog, telemetry: Telemetry
-    ) -> None:
+    def __init__(self, predictor: PredictorLike, settings: ServeSettings, *, model: str, log: PredictionLog) -> None:
+        """Raises `ConfigError` where inputs shall be kept that may not leave."""
+        bundle = predictor.bundle
+        if settings.log_inputs and bundle.reference.is_simulated:
+            raise ConfigError(
+                f"log_inputs given; bundle '{bundle.name}' was made of confidential data, whose like is not kept.",
+                next_command=f"loopline serve {model} --no-log-inputs",
+            )
         self.predictor = predictor
         self.settings = settings
         self.model = model
         self.log = log
-        self.telemetry = telemetry
+        self.task = TASKS[bundle.task](predictor, num_probabilities=settings.num_probabilities)
+        self.telemetry = Telemetry(model=model, bundle=bundle, task=self.task)
 
     async def start(self) -> None:
         """Starts the threads and predicts the reference inputs; call it inside the running loop."""
@@ -71,16 +78,16 @@ class Service:
         await self.readiness.close()
         await asyncio.to_thread(self.writer.close)
 
-    def check(self, num_pictures: int) -> None:
-        """Raises a 503 where the model is not ready and a 429 where so many pictures find no room."""
+    def check(self, num_examples: int) -> None:
+        """Raises a 503 where the model is not ready and a 429 where so many examples find no room."""
         if not self.readiness.is_ready:
             raise not_ready(self.readiness.reason)
-        self.batcher.check_room(num_pictures)
+        self.batcher.check_room(num_examples)
 
     async def answer(self, given: Given) -> PredictAnswer:
-        """Decodes, predicts and logs one picture.
+        """Decodes, predicts and logs one example.
 
-        Raises `InvalidExample` for one that is no picture, a 429 where there is no room, a 504 where it takes too long,
+        Raises `InvalidExample` for one that is none, a 429 where there is no room, a 504 where it takes too long,
         a 503 where predicting fails.
         """
         rest_s = given.started_s + self.settings.request_timeout_s - time.perf_counter()
@@ -94,31 +101,32 @@ class Service:
         self._record(given.request_id, outcome, timings)
         return self._answer(given.request_id, outcome, timings)
 
-    def label(self, request_id: str, label: str) -> Prediction:
-        """Keeps the true label of an answer; blocks on the disk. Raises `UnknownName` for an unknown request id."""
+    def keep(self, feedback: FeedbackBody) -> Record:
+        """Keeps what became known of an answer; blocks on the disk. Raises a 404 or a 422."""
+        truth = self.task.truth(feedback)
         # The answer may still be on its way to the log.
         self.writer.flush()
-        return self.log.label(request_id, label)
+        try:
+            row = self.log.label(feedback.request_id, truth.label, rating=truth.rating, model=self.model)
+        except UnknownName:
+            raise no_such_answer(feedback.request_id) from None
+        answer, verdict = self.task.kept(row, feedback)
+        self.telemetry.feedback.labels(verdict).inc()
+        return answer
 
     def _answer(self, request_id: str, outcome: Outcome, timings: Timings) -> PredictAnswer:
-        label_names, answer = self.predictor.bundle.label_names, outcome.answer
-        if not isinstance(answer, LabelAnswer):
-            raise StateError(f"the predictor gave {type(answer).__name__}; this server answers with labels.")
-        num_listed = self.settings.num_probabilities or len(label_names)
-        return PredictAnswer(
+        return self.task.prediction_kind(
             request_id=request_id,
             model=self.model,
             bundle_digest=self.predictor.bundle.digest,
-            label=answer.label,
-            confidence=answer.confidence,
-            probabilities=dict(answer.top(num_listed, label_names)),
             batch_size=outcome.batch_size,
             timings_ms=timings,
+            **self.task.fields(outcome.answer),
         )
 
     def _record(self, request_id: str, outcome: Outcome, timings: Timings) -> None:
         answer, decoded, bundle = outcome.answer, outcome.decoded, self.predictor.bundle
-        self.telemetry.predictions.labels(answer.predicted).inc()
+        self.telemetry.count(answer)
         for stage in STAGES:
             self.telemetry.latency.labels(stage).observe(getattr(timings, f"{stage}_ms") / 1000)
         self.writer.put(
@@ -137,7 +145,7 @@ class Service:
                 queue_ms=timings.queue_ms,
                 infer_ms=timings.infer_ms,
                 total_ms=timings.total_ms,
-                output_names=bundle.label_names,
+                output_names=self.task.output_names,
                 input_bytes=decoded.raw if self.settings.log_inputs else None,
             )
         )

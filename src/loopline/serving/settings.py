@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from loopline.core.errors import UnknownName
 from loopline.core.records import Record
 
 ENVIRONMENT_PREFIX = "LOOPLINE_SERVE_"
@@ -16,27 +19,28 @@ class ServeSettings(Record):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
-    max_batch_size: int = Field(32, ge=1, le=4096, description="Most pictures that the engine predicts at once.")
+    max_batch_size: int = Field(32, ge=1, le=4096, description="Most examples that the engine predicts at once.")
     max_queue_delay_ms: float = Field(
         0.0,
         ge=0,
         le=10_000,
-        description="Longest that a picture waits for others that are being decoded, to fill a batch.",
+        description="Longest that an example waits for others that are being decoded, to fill a batch.",
     )
     max_queue_size: int = Field(
-        1024, ge=1, description="Most pictures that are accepted and not answered yet; more are refused with 429."
+        1024, ge=1, description="Most examples that are accepted and not answered yet; more are refused with 429."
     )
     request_timeout_s: float = Field(30.0, gt=0, description="Longest that a request may take before it gets 504.")
     max_body_bytes: int = Field(20_000_000, ge=1, description="Largest body of a request; a larger one gets 413.")
-    max_batch_files: int = Field(64, ge=1, description="Most files in one request to /predict/batch.")
+    max_batch_examples: int = Field(64, ge=1, description="Most examples in one request.")
     num_probabilities: int = Field(0, ge=0, description="Likeliest labels that an answer lists; 0 lists all.")
     num_threads: int = Field(0, ge=0, description="Threads of the engine; 0 for one per core.")
-    num_decode_threads: int = Field(0, ge=0, description="Threads that decode pictures; 0 for one per core.")
+    num_decode_threads: int = Field(0, ge=0, description="Threads that decode; 0 for one per core.")
     verify_interval_s: float = Field(
         5.0, gt=0, description="Time between two tries to predict the reference inputs while the server is not ready."
     )
     shutdown_timeout_s: float = Field(60.0, gt=0, description="Longest that shutting down waits for open requests.")
-    ui: bool = Field(False, description="Serve a page at /ui to upload, paste or photograph pictures.")
+    ui: bool = Field(False, description="Serve a page at /ui to ask the model: pictures, bands, numbers or text.")
+    open: bool = Field(False, description="Open the page in a browser once the server answers; needs the page.")
     log: Path | None = Field(None, description="File of the prediction log; none for the workspace's.")
     log_inputs: bool = Field(False, description="Keep the raw inputs in the prediction log, not only their digests.")
     log_buffer_rows: int = Field(
@@ -45,3 +49,17 @@ class ServeSettings(Record):
     access_log: bool = Field(
         False, description="Write one JSON line per request to standard error, without its payload."
     )
+
+    @model_validator(mode="after")
+    def _there_is_a_page_to_open(self) -> Self:
+        if self.open and not self.ui:
+            raise ValueError("there is no page to open; expected ui, too")
+        return self
+
+
+def check_environment(names: Iterable[str]) -> None:
+    """Raises `UnknownName` for a variable that begins as the settings' do and is none of them."""
+    known = [f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in ServeSettings.model_fields]
+    for name in names:
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            raise UnknownName("environment variable", name, known, next_command="loopline serve --help")
