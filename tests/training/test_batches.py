@@ -12,7 +12,7 @@ import torch
 from loopline.core.workspace import Workspace
 from loopline.snapshots import open_snapshot
 from loopline.training.augment import NUM_DRAWS, AugmentConfig
-from loopline.training.batches import Batch, Batches, BatchKey, Loader
+from loopline.training.batches import Batch, Batches, BatchKey, Loader, Shuffle
 from loopline.transforms import build_pipeline, image_steps
 
 Make = Callable[..., Batches]
@@ -26,7 +26,7 @@ def make(digits: Workspace) -> Make:
     def batches(
         *, seed: int = 3, batch_size: int = 64, max_examples: int | None = None, split: str = "train"
     ) -> Batches:
-        shuffle = (seed, AugmentConfig(flip=True, shift_px=2)) if split == "train" else None
+        shuffle = Shuffle(seed, AugmentConfig(flip=True, shift_px=2)) if split == "train" else None
         reader = open_snapshot("digits", digits).split(split)
         return Batches(
             reader, pipeline, digits.cache, batch_size=batch_size, max_examples=max_examples, shuffle=shuffle

@@ -69,7 +69,7 @@ def test_files_are_short_and_hold_no_code() -> None:
 def test_files_and_models_agree_on_defaults() -> None:
     """A setting that a file writes out with the value of the model's default cannot drift away from it."""
     written = _read((CONF_FOLDER / "config.yaml").read_text(encoding="utf-8"))
-    for section in ("trainer", "checkpoint", "monitor"):
+    for section in ("finetune", "trainer", "checkpoint", "monitor"):
         model = TrainConfig.model_fields[section].annotation
         assert model is not None
         assert model.model_validate(written[section]) == TrainConfig.model_fields[section].default

@@ -19,10 +19,12 @@ NETWORKS = {
     "cnn": "loopline.networks.cnn:CnnConfig",
     "mlp": "loopline.networks.mlp:MlpConfig",
     "resnet": "loopline.networks.resnet:ResnetConfig",
+    "t5": "loopline.networks.t5:T5Config",
     "timm": "loopline.networks.timm:TimmConfig",
 }
-# The training module keeps its network under this attribute, and so in every key of its checkpoints.
-WEIGHTS_PREFIX = "network."
+# The training module keeps its network, and the running mean of its weights where there is one, under these attributes,
+# and so in every key of its checkpoints; the mean is what was evaluated.
+_PREFIXES = ("average.", "network.")
 
 
 def network_config(name: str, config: Mapping[str, Any]) -> NetworkConfig:
@@ -53,7 +55,8 @@ def load_checkpoint(run_folder: Path, *, which: Literal["best", "last"] = "best"
     model = run.config["model"]
     network = build_network(model["name"], model, input_shape=signature.input_shape, num_outputs=signature.num_outputs)
     state = read_checkpoint(path)["state_dict"]
-    weights = {key.removeprefix(WEIGHTS_PREFIX): state[key] for key in state if key.startswith(WEIGHTS_PREFIX)}
+    prefix = next((prefix for prefix in _PREFIXES if any(key.startswith(prefix) for key in state)), "")
+    weights = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

@@ -1,33 +1,87 @@
-"""Augmentation as a function of (seed, epoch, example): no state, so neither workers nor resumes change it.
+"""Augmentation as a function of (seed, epoch, place in the epoch): no state, so neither workers nor resumes change it.
 
+What moves pixels by whole places is done for a batch at once, from a table of random numbers; what needs a picture's
+own geometry or colours is done one by one with Pillow, each picture with a generator of its own.
 N examples, H height, W width, C channels, R random numbers per example.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import Field
 
+from loopline.core.errors import ConfigError
 from loopline.core.records import Record
+from loopline.training.trivial import trivial_augment
+from loopline.transforms import Pipeline
 
 # Columns of the random numbers.
 _FLIP, _UP, _LEFT = range(3)
 NUM_DRAWS = 3
+# How much longer or higher than the picture a random crop may be.
+_RATIO = 4 / 3
+# Smallest and largest share that random erasing takes of the area, and the longest side as a multiple of the shorter.
+_ERASED = (0.02, 1 / 3)
+_ERASED_RATIO = 3.3
+
+
+class Draws:
+    """The random numbers of one epoch: a counter-based generator keyed by (seed, epoch), and one for each place."""
+
+    def __init__(self, seed: int, epoch: int) -> None:
+        self._key = [seed, epoch]
+
+    def epoch(self) -> np.random.Generator:
+        """For what is decided once an epoch."""
+        return np.random.Generator(np.random.Philox(key=self._key))
+
+    def place(self, place: int, kind: int = 1) -> np.random.Generator:
+        """For one place of the epoch's order; `kind` from 1 on keeps uses apart."""
+        # The upper half of the 256-bit counter: no sequence of draws ever runs into another's.
+        return np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, place, kind]))
 
 
 class AugmentConfig(Record):
-    """What is done to training images, never to others."""
+    """What is done to training examples, never to others."""
 
     # Mirrors half of the images left to right.
     flip: bool = False
     # Moves every image by up to so many pixels each way, repeating its edge.
     shift_px: int = Field(default=0, ge=0, le=512)
+    # Cuts a random rectangle of at least this share of the area (Szegedy et al., 2015).
+    crop_area: float = Field(default=1.0, gt=0, le=1)
+    # Height of the pictures that the network trains on; None takes the input's. Smaller ones are quicker, and make up
+    # for crops showing things larger than they are later (Touvron et al., 2019).
+    crop_px: int | None = Field(default=None, ge=8, le=4096)
+    # One random change of colour or geometry, of random strength (Müller and Hutter, 2021).
+    trivial: bool = False
+    # Probability that a random rectangle is overwritten with noise (Zhong et al., 2020).
+    erase: float = Field(default=0.0, ge=0, le=1)
+    # Parameter of the beta distribution by which a batch is blended with itself in another order (Zhang et al., 2018).
+    mixup: float = Field(default=0.0, ge=0)
+    # The same for pasting a rectangle (Yun et al., 2019); with both, a coin decides for each batch.
+    cutmix: float = Field(default=0.0, ge=0)
+
+    @property
+    def by_picture(self) -> bool:
+        """Whether something is done that needs a generator for every picture."""
+        return self.crop_area < 1 or self.crop_px is not None or self.trivial or self.erase > 0
+
+    def refuse_unfit(self, pipeline: Pipeline) -> None:
+        """Raises `ConfigError` for examples that it cannot change."""
+        pixels = not pipeline.decoder.is_ragged and len(pipeline.shape) == 3
+        if self.by_picture and not (pixels and pipeline.dtype == np.uint8 and pipeline.shape[2] in (1, 3)):
+            raise ConfigError("data.augment crops, recolours or erases; expected pictures of 8 bits, grey or RGB.")
+        if not pixels and (self.flip or self.shift_px or self.mixup or self.cutmix):
+            raise ConfigError("data.augment flips, shifts or mixes; expected pictures or other (height, width) arrays.")
 
     def apply(self, x_NHWC: NDArray[Any], draws_NR: NDArray[np.float64]) -> NDArray[Any]:
-        """The augmented images; `draws_NR` are uniform in [0, 1), one row per example."""
+        """Flipped and shifted images; `draws_NR` are uniform in [0, 1), one row per example."""
         if not self.flip and not self.shift_px:
             return x_NHWC
         _, height, width, _ = x_NHWC.shape
@@ -39,8 +93,66 @@ class AugmentConfig(Record):
         example_N = np.arange(len(x_NHWC))
         return x_NHWC[example_N[:, None, None], rows_NH[:, :, None], columns_NW[:, None, :]]
 
+    def change(self, x_HWC: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:
+        """One picture, cropped, recoloured and erased as configured."""
+        height, width, num_channels = x_HWC.shape
+        picture = Image.fromarray(x_HWC[:, :, 0] if num_channels == 1 else x_HWC)
+        if self.crop_area < 1 or self.crop_px is not None:
+            out_height = self.crop_px or height
+            size = (round(out_height * width / height), out_height)
+            picture = picture.resize(size, Image.Resampling.BILINEAR, box=self._crop(height, width, random))
+        if self.trivial:
+            picture = trivial_augment(picture, random)
+        changed_HWC = np.array(picture, dtype=np.uint8).reshape(picture.height, picture.width, num_channels)
+        if random.random() < self.erase:
+            _erase(changed_HWC, random)
+        return changed_HWC
+
+    def _crop(self, height: int, width: int, random: np.random.Generator) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of a random rectangle, in pixels and fractions of them."""
+        area = random.uniform(self.crop_area, 1)
+        ratio = math.exp(random.uniform(-math.log(_RATIO), math.log(_RATIO)))
+        crop_width, crop_height = min(1, math.sqrt(area * ratio)) * width, min(1, math.sqrt(area / ratio)) * height
+        left, top = random.random() * (width - crop_width), random.random() * (height - crop_height)
+        # Rounding must not lead out of the picture.
+        return left, top, min(left + crop_width, width), min(top + crop_height, height)
+
     def _places(self, length: int, draws_N: NDArray[np.float64]) -> NDArray[np.int64]:
         """For each example and each place along an axis: the place that its pixel comes from."""
         shift_N = np.floor(draws_N * (2 * self.shift_px + 1)).astype(np.int64) - self.shift_px
         places: NDArray[np.int64] = np.clip(np.arange(length) + shift_N[:, None], 0, length - 1)
         return places
+
+    def mix(self, x_NCHW: NDArray[np.float32], random: np.random.Generator) -> tuple[NDArray[np.float32], float]:
+        """A batch mixed with itself, moved on by one example, and the share that each kept of itself.
+
+        Example n is mixed with example n − 1; the order of a batch is random as it is.
+        """
+        cut = self.cutmix > 0 and (self.mixup == 0 or random.random() < 0.5)
+        kept = float(random.beta(alpha := self.cutmix if cut else self.mixup, alpha))
+        others_NCHW = np.roll(x_NCHW, 1, axis=0)
+        if not cut:
+            return np.float32(kept) * x_NCHW + np.float32(1 - kept) * others_NCHW, kept
+        height, width = x_NCHW.shape[2:]
+        top, bottom = _span(height, math.sqrt(1 - kept), random.random())
+        left, right = _span(width, math.sqrt(1 - kept), random.random())
+        mixed_NCHW = x_NCHW.copy()
+        mixed_NCHW[:, :, top:bottom, left:right] = others_NCHW[:, :, top:bottom, left:right]
+        return mixed_NCHW, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def _span(length: int, share: float, draw: float) -> tuple[int, int]:
+    """First and last place, exclusive, of a stretch around a random middle; cut off at the ends."""
+    half, middle = share * length / 2, draw * length
+    return max(0, round(middle - half)), min(length, round(middle + half))
+
+
+def _erase(x_HWC: NDArray[np.uint8], random: np.random.Generator) -> None:
+    height, width, num_channels = x_HWC.shape
+    area = random.uniform(*_ERASED)
+    ratio = math.exp(random.uniform(-math.log(_ERASED_RATIO), math.log(_ERASED_RATIO)))
+    rows = max(1, min(height, round(height * math.sqrt(area * ratio))))
+    columns = max(1, min(width, round(width * math.sqrt(area / ratio))))
+    top, left = int(random.integers(height - rows + 1)), int(random.integers(width - columns + 1))
+    noise = random.integers(0, 256, size=(rows, columns, num_channels), dtype=np.uint8)
+    x_HWC[top : top + rows, left : left + columns] = noise

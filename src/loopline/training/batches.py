@@ -1,6 +1,6 @@
 """Batches whose content is a function of (seed, epoch, batch): they can be made anywhere, in any process, again.
 
-An epoch's order and every example's random numbers come from one counter-based generator keyed by (seed, epoch). So a
+An epoch's order and all its random numbers come from counter-based generators keyed by (seed, epoch). So a
 checkpoint needs two numbers, the epoch and the batches done, and a run resumed in mid-epoch sees exactly what it would
 have seen. N examples of a batch, H height, W width, C channels, R random numbers per example.
 """
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from loopline.snapshots import SplitReader, decoded_inputs
-from loopline.training.augment import NUM_DRAWS, AugmentConfig
+from loopline.training.augment import NUM_DRAWS, AugmentConfig, Draws
 from loopline.transforms import Pipeline
 
 
@@ -32,16 +32,33 @@ class BatchKey(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What a step takes."""
+    """What a step takes; where examples were mixed, also what with, and the share that each kept of itself."""
 
     x_N: Tensor
     targets_N: Tensor
+    others_N: Tensor | None = None
+    kept: float = 1.0
+
+
+class Shuffle(NamedTuple):
+    """How training batches differ from others."""
+
+    seed: int
+    augment: AugmentConfig
+    # Draws every class equally often, instead of every example once.
+    balanced: bool = False
 
 
 class _Plan(NamedTuple):
     epoch: int
     order: NDArray[np.int64]
-    draws: NDArray[np.float64]
+    # One row for each place of the order.
+    table: NDArray[np.float64]
+    draws: Draws
+
+
+# What a place's generator is used for; a batch's first place stands for the batch.
+_PICTURE, _BATCH = 1, 2
 
 
 class Batches(Dataset[Batch]):
@@ -58,12 +75,11 @@ class Batches(Dataset[Batch]):
         *,
         batch_size: int,
         max_examples: int | None = None,
-        shuffle: tuple[int, AugmentConfig] | None = None,
+        shuffle: Shuffle | None = None,
     ) -> None:
         self._source = (split, pipeline, cache)
         self.num_examples = min(split.num_examples, max_examples or split.num_examples)
         self.batch_size = min(batch_size, self.num_examples)
-        # The seed and the augmentation of training batches.
         self._shuffle = shuffle
         self._plan: _Plan | None = None
 
@@ -77,11 +93,20 @@ class Batches(Dataset[Batch]):
         places = slice(key.batch * self.batch_size, (key.batch + 1) * self.batch_size)
         if self._shuffle is None:
             indices = np.arange(self.num_examples)[places]
-            x_N = self._examples[indices]
-        else:
-            plan = self._planned(key.epoch, self._shuffle[0])
-            indices = plan.order[places]
-            x_N = self._shuffle[1].apply(self._examples[indices], plan.draws[indices])
+            return self._batch(self._examples[indices], indices)
+        augment, plan = self._shuffle.augment, self._planned(key.epoch, self._shuffle)
+        indices = plan.order[places]
+        x_N = augment.apply(self._examples[indices], plan.table[places])
+        if augment.by_picture:
+            randoms = (plan.draws.place(place, _PICTURE) for place in range(places.start, places.stop))
+            x_N = np.stack([augment.change(x, random) for x, random in zip(x_N, randoms, strict=True)])
+        batch = self._batch(x_N, indices)
+        if not (augment.mixup or augment.cutmix):
+            return batch
+        mixed_NCHW, kept = augment.mix(batch.x_N.numpy(), plan.draws.place(places.start, _BATCH))
+        return Batch(torch.from_numpy(mixed_NCHW), batch.targets_N, batch.targets_N.roll(1), kept)
+
+    def _batch(self, x_N: NDArray[Any], indices: NDArray[np.int64]) -> Batch:
         _, pipeline, _ = self._source
         return Batch(torch.from_numpy(pipeline.collate(x_N)), torch.from_numpy(self._targets[indices]))
 
@@ -102,12 +127,20 @@ class Batches(Dataset[Batch]):
     def _targets(self) -> NDArray[Any]:
         return self._source[0].targets
 
-    def _planned(self, epoch: int, seed: int) -> _Plan:
+    def _planned(self, epoch: int, shuffle: Shuffle) -> _Plan:
         if self._plan is None or self._plan.epoch != epoch:
-            random = np.random.Generator(np.random.Philox(key=[seed, epoch]))
-            order = random.permutation(self.num_examples)
-            self._plan = _Plan(epoch, order, random.random((self.num_examples, NUM_DRAWS)))
+            draws = Draws(shuffle.seed, epoch)
+            random = draws.epoch()
+            order = self._balanced(random) if shuffle.balanced else random.permutation(self.num_examples)
+            self._plan = _Plan(epoch, order, random.random((self.num_examples, NUM_DRAWS)), draws)
         return self._plan
+
+    def _balanced(self, random: np.random.Generator) -> NDArray[np.int64]:
+        """As many examples as there are, drawn with replacement: first a class, each as likely, then one of its own."""
+        targets_N = self._targets[: self.num_examples]
+        counts_K = np.bincount(targets_N)
+        share_N = 1 / counts_K[targets_N]
+        return random.choice(self.num_examples, size=self.num_examples, p=share_N / share_N.sum())
 
 
 class Place(Sampler[BatchKey]):

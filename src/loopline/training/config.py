@@ -14,6 +14,7 @@ from loopline.core.validation import validated
 from loopline.networks import NETWORKS, NetworkConfig
 from loopline.tracking import TRACKERS, TrackerConfig
 from loopline.training.augment import AugmentConfig
+from loopline.training.finetune import FinetuneConfig
 from loopline.training.inputs import INPUTS, InputConfig
 from loopline.training.optimizers import OPTIMIZERS, SCHEDULERS, OptimizerConfig, SchedulerConfig
 from loopline.training.tasks import TASKS
@@ -50,6 +51,8 @@ class DataConfig(Record):
     num_workers: int = Field(default=0, ge=0)
     # Only the first so many examples of each split; for a quick look.
     max_examples: int | None = Field(default=None, ge=1)
+    # `shuffled` takes every training example once an epoch; `balanced` draws as many, every class equally often.
+    sampler: Literal["shuffled", "balanced"] = "shuffled"
     augment: AugmentConfig = AugmentConfig()
 
 
@@ -63,6 +66,8 @@ class TrainerConfig(Record):
     deterministic: bool = True
     # Largest norm of the gradient; None leaves it as it is.
     gradient_clip_val: float | None = Field(default=None, gt=0)
+    # Share of the old in a running mean of the weights over steps, which is then what is evaluated and exported.
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
     log_every_n_steps: int = Field(default=50, ge=1)
 
 
@@ -96,6 +101,7 @@ class TrainConfig(Record):
     model: Annotated[SerializeAsAny[NetworkConfig], component(NETWORKS, "model", "network")]
     optimizer: Annotated[SerializeAsAny[OptimizerConfig], component(OPTIMIZERS, "optimizer")]
     scheduler: Annotated[SerializeAsAny[SchedulerConfig], component(SCHEDULERS, "scheduler")]
+    finetune: FinetuneConfig = FinetuneConfig()
     trainer: TrainerConfig = TrainerConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     monitor: MonitorConfig = MonitorConfig()
@@ -121,4 +127,5 @@ class TrainConfig(Record):
 
 def checked(config: Mapping[str, Any]) -> TrainConfig:
     """The configuration that the dictionary describes; raises `ConfigError` or `UnknownName` with what to mend."""
-    return validated(TrainConfig, config)
+    valid = validated(TrainConfig, config)
+    return valid.model_copy(update={"input": valid.input.completed(valid.model)})

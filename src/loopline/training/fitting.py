@@ -23,7 +23,6 @@ from loopline.networks import read_checkpoint
 from loopline.runs import RunFolder, find_run, flat, resume_run, start_run
 from loopline.snapshots import find_snapshot, open_snapshot
 from loopline.tracking import open_tracker
-from loopline.training.batches import Loader
 from loopline.training.checkpoints import Checkpoints, seed_everything
 from loopline.training.compose import as_yaml, compose
 from loopline.training.config import TrainConfig, checked
@@ -87,11 +86,10 @@ def _compute(run: RunFolder, job: Job, stop: StopRequest) -> Run:
     store.write_record(run.path / "signature.json", job.signature())
     for name, data in job.files.items():
         store.write_bytes(run.path / "files" / name, data)
-    loaders = job.config.task.loaders(job)
     tracker = open_tracker(job.config.tracking, run, job.workspace)
     status: RunStatus = "failed"
     try:
-        metrics, num_steps = _fit(run, job, loaders, MetricsLog(run, tracker), stop)
+        metrics, num_steps = _fit(run, job, MetricsLog(run, tracker), stop)
         for path in _results(run.path):
             run.add_artifact(path, path.suffix.removeprefix("."))
         record = run.complete(metrics=metrics, num_steps=num_steps)
@@ -116,18 +114,18 @@ def _results(folder: Path) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _fit(
-    run: RunFolder, job: Job, loaders: tuple[Loader, Loader], log: MetricsLog, stop: StopRequest
-) -> tuple[dict[str, float], int]:
+def _fit(run: RunFolder, job: Job, log: MetricsLog, stop: StopRequest) -> tuple[dict[str, float], int]:
     """Trains, from the last checkpoint where there is one; the final metrics and the number of steps."""
     config = job.config
-    training, checking = loaders
     seed_everything(config.seed)
     network = config.model.build(input_shape=job.input_shape, num_outputs=job.num_outputs)
-    module = config.task.module(network, job, num_steps=config.trainer.max_epochs * len(training), log=log)
     checkpoints = Checkpoints(run.path / "checkpoints", config, stop)
-    trainer = _trainer(config, checkpoints, run.path)
     last = checkpoints.last_path if checkpoints.last_path.exists() else None
+    if last is None:
+        config.model.start(network, input_shape=job.input_shape, num_outputs=job.num_outputs)
+    training, checking = config.task.loaders(job)
+    module = config.task.module(network, job, num_steps=config.trainer.max_epochs * len(training), log=log)
+    trainer = _trainer(config, checkpoints, run.path)
     if last is None:
         log.rewind(0)
     else:

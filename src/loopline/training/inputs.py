@@ -5,15 +5,16 @@ Every kind names transforms that the bundle will carry, so that serving decodes 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from loopline.core.errors import ConfigError
 from loopline.core.records import Component, DatasetManifest, TransformStep
-from loopline.transforms import image_steps
+from loopline.networks import NetworkConfig
 
 if TYPE_CHECKING:
     from loopline.snapshots import Snapshot
@@ -34,25 +35,79 @@ class InputConfig(Component, ABC):
     def steps(self, manifest: DatasetManifest) -> tuple[TransformStep, ...]:
         """The preprocess of a snapshot's examples; raises `ConfigError` where it does not fit them."""
 
+    def completed(self, network: NetworkConfig) -> Self:
+        """This input, with what it leaves open as the network's pretrained weights expect it; most leave nothing open.
+
+        Raises `ConfigError` where something is open and the network has no such weights.
+        """
+        return self
+
     def files(self, snapshot: Snapshot, cache: Path) -> dict[str, bytes]:
         """The files that the steps name, made from the snapshot (a tokenizer) or none; `cache` may keep them."""
         return {}
 
 
 class ImageInput(InputConfig):
-    """Pictures, stretched to one size, normalized by the train split's mean and standard deviation per channel."""
+    """Pictures of one size. What is null is taken from the record of the network's pretrained weights."""
 
     name: Literal["image"] = "image"
     input_kind: ClassVar[str] = "image"
     # In pixels.
-    height: int = Field(ge=8, le=4096)
-    width: int = Field(ge=8, le=4096)
+    height: int | None = Field(default=None, ge=8, le=4096)
+    width: int | None = Field(default=None, ge=8, le=4096)
     # `L` is grey, `RGB` colour.
     mode: Literal["L", "RGB"] = "RGB"
+    # `stretch` changes the aspect ratio; `cover` keeps it and cuts what stands over.
+    fit: Literal["stretch", "cover"] = "stretch"
+    resampling: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] | None = "bilinear"
+    # Share of the resized picture's sides that a centred crop keeps.
+    crop: float | None = Field(default=1.0, gt=0, le=1)
+    # Whose mean and standard deviation: those of the train split, or those of the network's pretrained weights.
+    normalization: Literal["dataset", "network"] = "dataset"
+    # Per channel, in units of full scale; given ones are used instead.
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def completed(self, network: NetworkConfig) -> Self:
+        given: dict[str, object] = {
+            "height": self.height,
+            "width": self.width,
+            "resampling": self.resampling,
+            "crop": self.crop,
+        }
+        if self.normalization == "network":
+            given |= {"mean": self.mean, "std": self.std}
+        left_open = [key for key, value in given.items() if value is None]
+        if not left_open:
+            return self
+        record = network.pretrained_input()
+        if record is None:
+            raise ConfigError(
+                f"key 'input.{left_open[0]}' has no value, and network '{network.name}' has no record of pretrained "
+                "weights to take it from; give it one.",
+                next_command=f"loopline train … input.{left_open[0]}=VALUE",
+            )
+        return self.model_copy(update={key: getattr(record, key) for key in left_open})
 
     def steps(self, manifest: DatasetManifest) -> tuple[TransformStep, ...]:
+        if self.height is None or self.width is None or self.crop is None or self.resampling is None:
+            raise ConfigError("input 'image' has no height, width, crop or filter yet; see ImageInput.completed.")
         mean, std = _statistics(manifest, num_channels=1 if self.mode == "L" else 3)
-        return image_steps(height=self.height, width=self.width, mode=self.mode, mean=mean, std=std)
+        resize = {
+            # As timm computes it.
+            "height": math.floor(self.height / self.crop),
+            "width": math.floor(self.width / self.crop),
+            "fit": self.fit,
+            "resampling": self.resampling,
+        }
+        normalize = {"mean": list(self.mean or mean), "std": list(self.std or std)}
+        cropped = TransformStep(name="center_crop", params={"height": self.height, "width": self.width})
+        return (
+            TransformStep(name="decode_image", params={"mode": self.mode}),
+            TransformStep(name="resize", params=resize),
+            *([cropped] if self.crop < 1 else []),
+            TransformStep(name="normalize", params=normalize),
+        )
 
 
 class ValuesInput(InputConfig):

@@ -67,4 +67,6 @@ def open_job(config: TrainConfig, snapshot: Snapshot, workspace: Workspace) -> J
     for name in (data.train_split, data.validation_split):
         snapshot.split(name)
     files = config.input.files(snapshot, workspace.cache)
-    return Job(config, snapshot, build_pipeline(config.input.steps(manifest), files), files, workspace)
+    pipeline = build_pipeline(config.input.steps(manifest), files)
+    data.augment.refuse_unfit(pipeline)
+    return Job(config, snapshot, pipeline, files, workspace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from loopline.core.records import Component
+from loopline.networks import Network
 
 OPTIMIZERS = {
     "adamw": "loopline.training.optimizers:AdamwConfig",
@@ -29,10 +30,25 @@ class OptimizerConfig(Component, ABC):
 
     lr: float = Field(gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    # The rate of each layer as a share of that of the layer above it: below 1, pretrained layers change the less the
+    # nearer they are to the input (Howard and Ruder, 2018).
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
 
     @abstractmethod
     def build(self, module: nn.Module) -> torch.optim.Optimizer:
         """The optimizer of the module's parameters."""
+
+    def groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        """The parameters in groups of one rate and one weight decay each."""
+        if self.layer_decay == 1 or not isinstance(module, Network):
+            return _decayed_and_not(module.parameters(), self.weight_decay)
+        layers = module.layers()
+        return [
+            {**group, "lr": self.lr * self.layer_decay ** (len(layers) - 1 - index)}
+            for index, layer in enumerate(layers)
+            for group in _decayed_and_not(layer, self.weight_decay)
+            if group["params"]
+        ]
 
 
 class AdamwConfig(OptimizerConfig):
@@ -43,8 +59,7 @@ class AdamwConfig(OptimizerConfig):
     beta2: float = Field(default=0.999, ge=0, lt=1)
 
     def build(self, module: nn.Module) -> torch.optim.Optimizer:
-        groups = _decayed_and_not(module.parameters(), self.weight_decay)
-        return torch.optim.AdamW(groups, lr=self.lr, betas=(self.beta1, self.beta2))
+        return torch.optim.AdamW(self.groups(module), lr=self.lr, betas=(self.beta1, self.beta2))
 
 
 class SgdConfig(OptimizerConfig):
@@ -54,11 +69,10 @@ class SgdConfig(OptimizerConfig):
     momentum: float = Field(default=0.9, gt=0, lt=1)
 
     def build(self, module: nn.Module) -> torch.optim.Optimizer:
-        groups = _decayed_and_not(module.parameters(), self.weight_decay)
-        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=True)
+        return torch.optim.SGD(self.groups(module), lr=self.lr, momentum=self.momentum, nesterov=True)
 
 
-def _decayed_and_not(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, object]]:
+def _decayed_and_not(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
     """Biases and normalisation scales are vectors; to pull them towards zero only hurts."""
     every = [parameter for parameter in parameters if parameter.requires_grad]
     return [

@@ -20,6 +20,8 @@ from loopline.training.tasks.classification import ClassificationConfig
 class Classification(TrainingModule):
     """Trains a network on labelled examples."""
 
+    weights_K: Tensor | None
+
     def __init__(
         self, network: Network, task: ClassificationConfig, job: Job, *, num_steps: int, log: MetricsLog
     ) -> None:
@@ -28,14 +30,29 @@ class Classification(TrainingModule):
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch omits it
         super().__init__(network, job.config, num_steps=num_steps, log=log)
         self._task = task
+        weights_K = task.loss_weights(job)
+        # Not in the checkpoint: the snapshot gives them again.
+        self.register_buffer("weights_K", None if weights_K is None else torch.tensor(weights_K), persistent=False)
 
     def loss(self, batch: Batch, *, training: bool) -> tuple[Tensor, Tensor]:
         x_N = batch.x_N
         if x_N.ndim == 4:
             x_N = x_N.contiguous(memory_format=torch.channels_last)
         logits_NK, _ = self.network(x_N)
-        smoothing = self._task.label_smoothing if training else 0.0
-        return cross_entropy(logits_NK, batch.targets_N, label_smoothing=smoothing), logits_NK
+        if not training:
+            return cross_entropy(logits_NK, batch.targets_N), logits_NK
+        loss = self._training_loss(logits_NK, batch.targets_N)
+        if batch.others_N is not None:
+            loss = batch.kept * loss + (1 - batch.kept) * self._training_loss(logits_NK, batch.others_N)
+        return loss, logits_NK
+
+    def _training_loss(self, logits_NK: Tensor, targets_N: Tensor) -> Tensor:
+        smoothing = self._task.label_smoothing
+        if self.weights_K is None:
+            return cross_entropy(logits_NK, targets_N, label_smoothing=smoothing)
+        # The plain mean: torch's own divides by the weights of the batch at hand, and so takes half of their effect.
+        loss_N = cross_entropy(logits_NK, targets_N, label_smoothing=smoothing, reduction="none")
+        return (loss_N * self.weights_K[targets_N]).mean()
 
     def sums(self, outputs_NK: Tensor, batch: Batch) -> dict[str, float]:
         return {"accuracy": float((outputs_NK.argmax(dim=1) == batch.targets_N).sum())}

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.optim import Optimizer
 
 from loopline.core.errors import StateError
 from loopline.networks import Network
+from loopline.training.average import Average
 from loopline.training.batches import Batch
 from loopline.training.config import TrainConfig
 from loopline.training.metrics_log import MetricsLog
@@ -41,12 +44,19 @@ class Sums:
 
 
 class TrainingModule(LightningModule, ABC):
-    """Trains a network; `metrics` holds the figures of the last whole epoch."""
+    """Trains a network; `metrics` holds the figures of the last whole epoch.
+
+    With `trainer.ema_decay`, `average` is a running mean of the network's weights, and validation measures that.
+    """
 
     def __init__(self, network: Network, config: TrainConfig, *, num_steps: int, log: MetricsLog) -> None:
         super().__init__()
         self.network = network
         self.metrics: dict[str, float] = {}
+        decay = config.trainer.ema_decay
+        self._average = None if decay is None else Average(network, decay)
+        # Registered under this name, and so in every checkpoint.
+        self.average = None if self._average is None else self._average.mean
         self._config = config
         self._num_steps = num_steps
         self._log = log
@@ -66,18 +76,37 @@ class TrainingModule(LightningModule, ABC):
         return means
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        self._config.finetune.apply(self.network, self.current_epoch)
         loss, outputs_NK = self.loss(batch, training=True)
         value = float(loss.detach())
         step = self.global_step + 1
         self._refuse_nan("train/loss", value, step)
         self._add(self._train, value, outputs_NK.detach(), batch)
         if step % self._config.trainer.log_every_n_steps == 0:
-            rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+            rate = max(float(group["lr"]) for group in self.trainer.optimizers[0].param_groups)
             self._log.record({"train/batch_loss": value, "train/learning_rate": rate}, step)
         return loss
 
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Steps, and moves the average along: here and not in a later hook, so that a checkpoint holds both or none."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self._average is not None:
+            self._average.update(self.global_step)
+
     def on_validation_epoch_start(self) -> None:
         self._validation = Sums()
+        if self._average is not None:
+            self._average.swap()
+
+    def on_validation_epoch_end(self) -> None:
+        if self._average is not None:
+            self._average.swap()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         loss, outputs_NK = self.loss(batch, training=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from loopline.core.records import Component, DatasetManifest, Task, TransformStep
 from loopline.networks import Network
-from loopline.training.batches import Batches, Loader
+from loopline.training.batches import Batches, Loader, Shuffle
 
 if TYPE_CHECKING:
     from loopline.training.job import Job
@@ -46,9 +46,8 @@ class TaskConfig(Component, ABC):
         data = config.data
         train, validation = job.snapshot.split(data.train_split), job.snapshot.split(data.validation_split)
         size, limit = data.batch_size, data.max_examples
-        training = Batches(
-            train, job.pipeline, cache, batch_size=size, max_examples=limit, shuffle=(config.seed, data.augment)
-        )
+        shuffle = Shuffle(config.seed, data.augment, data.sampler == "balanced")
+        training = Batches(train, job.pipeline, cache, batch_size=size, max_examples=limit, shuffle=shuffle)
         # Nothing is kept for a backward pass: batches may be larger.
         checking = Batches(validation, job.pipeline, cache, batch_size=4 * size, max_examples=limit)
         training.prepare()
