@@ -125,6 +125,20 @@ def test_it_says_where_it_listens_and_stops_well(server: Server, body_of: Callab
         assert '"route": "/predict", "status": 200' in errors.read_text()
 
 
+def test_it_opens_the_page_once_it_answers(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The browser that the environment names is called with the address of the page."""
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(browser))
+    with server("--open", command="ui") as process:
+        deadline_s = time.monotonic() + 30
+        while not opened.exists():
+            assert time.monotonic() < deadline_s, "no browser was opened"
+            time.sleep(0.02)
+        assert opened.read_text().strip() == process.url
+
+
 def test_a_port_in_use_is_one_sentence(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Said before the model is opened, with what to type next."""
     with socket.socket() as taken:

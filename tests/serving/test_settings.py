@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from pydantic import ValidationError
 
 from loopline.cli import serve as cli_serve
+from loopline.core.errors import UnknownName
 from loopline.core.workspace import Workspace
 from loopline.serving.settings import ENVIRONMENT_PREFIX, ServeSettings
 
@@ -62,6 +63,20 @@ def test_a_wrong_value_names_the_setting(served: list[ServeSettings]) -> None:
         call(cli_serve.serve, "--max-batch-size", "0")
     with pytest.raises(ValidationError, match="extra_forbidden"):
         ServeSettings.model_validate({"max_batch": 3})
+
+
+def test_a_mistyped_variable_is_an_error(served: list[ServeSettings]) -> None:
+    """It would otherwise be a setting that silently does nothing."""
+    with pytest.raises(UnknownName, match="Did you mean 'LOOPLINE_SERVE_MAX_BATCH_SIZE'"):
+        call(cli_serve.serve, LOOPLINE_SERVE_MAX_BATCHSIZE="5")
+    assert served == []
+
+
+def test_opening_needs_a_page(served: list[ServeSettings]) -> None:
+    call(cli_serve.ui, "--open")
+    assert served[0].open
+    with pytest.raises(ValueError, match="there is no page to open"):
+        call(cli_serve.serve, "--open")
 
 
 def test_the_documents_name_every_setting() -> None:
