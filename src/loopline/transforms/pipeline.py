@@ -24,12 +24,16 @@ from loopline.transforms.step import (
 )
 
 TRANSFORMS = {
+    "decode_bands": "loopline.transforms.bands:DecodeBands",
+    "resize_bands": "loopline.transforms.bands:ResizeBands",
+    "normalize_bands": "loopline.transforms.bands:NormalizeBands",
     "decode_image": "loopline.transforms.image:DecodeImage",
     "resize": "loopline.transforms.image:Resize",
     "center_crop": "loopline.transforms.image:CenterCrop",
     "normalize": "loopline.transforms.image:Normalize",
     "decode_values": "loopline.transforms.values:DecodeValues",
     "standardize": "loopline.transforms.values:Standardize",
+    "tokenize_text": "loopline.transforms.text:TokenizeText",
 }
 POSTPROCESSES = {
     "softmax": "loopline.transforms.outputs:Softmax",
