@@ -60,7 +60,7 @@ def test_shares_and_columns_reach_the_snapshot(run: Run, tmp_path: Path, make_pi
     ("column", "sentence"),
     [
         ("input", "--column input given; expected ROLE=COLUMN"),
-        ("inptu=x", "column role 'inptu' does not exist; known: id, input, split, target. Did you mean 'input'"),
+        ("inptu=x", "column role 'inptu' does not exist; known: group, id, input, split, target. Did you mean 'input'"),
     ],
 )
 def test_a_wrong_column_role_is_refused(run: Run, pictures: Path, column: str, sentence: str) -> None:

@@ -1,8 +1,9 @@
-"""`loopline data`: get, snapshot, show, verify, diff."""
+"""`loopline data`: get, simulate, snapshot, show, verify, diff, guard."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -27,10 +28,31 @@ def data() -> None:
 @_as_json
 @click.pass_obj
 def get(workspace: Workspace, *, name: str, as_json: bool) -> None:
-    """Get a known dataset (fashion) and snapshot it; one that is there already is used as it is."""
+    """Get a known dataset (fashion, nitrogen) and snapshot it; one that is there already is used as it is."""
     from loopline.data import get as get_dataset
 
     _print_manifest(get_dataset(name, workspace=workspace), as_json=as_json)
+
+
+@data.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--plots", "num_plots", type=click.IntRange(1), default=200, show_default=True, help="How many plots.")
+@click.option(
+    "--fields", "num_fields", type=click.IntRange(1), default=20, show_default=True, help="In how many fields."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Equal seeds give equal files.")
+@click.option("--dtype", type=click.Choice(["uint16", "float32"]), default="uint16", show_default=True)
+@click.option("--multiband", is_flag=True, help="One file per plot instead of one per band.")
+def simulate(
+    *, folder: Path, num_plots: int, num_fields: int, seed: int, dtype: Literal["uint16", "float32"], multiband: bool
+) -> None:
+    """Write simulated four-band plots of maize at 0, 100, 200 and 300 kg of nitrogen per hectare into a new FOLDER."""
+    from loopline.data import write_plots
+
+    num_files = write_plots(folder, num_plots, num_fields=num_fields, seed=seed, dtype=dtype, multiband=multiband)
+    click.echo(f"{num_plots:,} plots in {num_fields} fields: {num_files:,} files in '{folder}'.")
+    options = r"--task regression --group-pattern 'field_\d+'"
+    click.echo(f"next: loopline data snapshot plots:{folder} --name NAME {options}")
 
 
 @data.command()
@@ -44,7 +66,7 @@ def get(workspace: Workspace, *, name: str, as_json: bool) -> None:
     help="What is to be learnt.",
 )
 @click.option("--licence", default="unknown", show_default=True, help="Licence of the data, kept in the manifest.")
-@click.option("--confidential", is_flag=True, help="Mark the snapshot as confidential.")
+@click.option("--confidential", is_flag=True, help="No sample leaves the snapshot: see the page Data.")
 @click.option("--skip-broken", is_flag=True, help="Leave out files that cannot be used, listed in the manifest.")
 @click.option(
     "--validation-share", type=_share, default=0.1, show_default=True, help="Part of train, if the source has none."
@@ -57,7 +79,10 @@ def get(workspace: Workspace, *, name: str, as_json: bool) -> None:
     "columns",
     metavar="ROLE=COLUMN",
     multiple=True,
-    help="Column of a table for input, target, split or id; repeatable [input=path target=label].",
+    help="Column of a table for input, target, split, id or group; repeatable [input=path target=label].",
+)
+@click.option(
+    "--group-pattern", metavar="REGEX", help=r"Finds an id's group, as in 'field_\d+'; a group stays in one split."
 )
 @_as_json
 @click.pass_obj
@@ -73,9 +98,10 @@ def snapshot(
     validation_share: float,
     test_share: float,
     columns: tuple[str, ...],
+    group_pattern: str | None,
     as_json: bool,
 ) -> None:
-    """Snapshot SOURCE: a folder of pictures, a .csv or .parquet file, or hub:NAME (Hugging Face)."""
+    """Snapshot SOURCE: a folder of pictures, a .csv or .parquet file, plots:FOLDER (TIFF bands), hub:NAME."""
     from loopline.data import Options
     from loopline.data import snapshot as make_snapshot
 
@@ -86,6 +112,7 @@ def snapshot(
         validation_share=validation_share,
         test_share=test_share,
         columns=_columns(columns),
+        group_pattern=group_pattern,
     )
     manifest = make_snapshot(source, name=name, task=task, options=options, workspace=workspace)
     _print_manifest(manifest, as_json=as_json)
@@ -154,6 +181,17 @@ def diff(workspace: Workspace, *, before: str, after: str, as_json: bool) -> Non
     print_table(("split", "change", "examples", "ids"), rows)
 
 
+@data.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.pass_obj
+def guard(workspace: Workspace, *, files: tuple[Path, ...]) -> None:
+    """Refuse FILES that hold samples of confidential snapshots; without any, all that git tracks or has staged."""
+    from loopline.data import guard as search
+
+    num_files = search(files or None, workspace=workspace)
+    click.echo(f"{num_files:,} files searched: none holds a sample of a confidential snapshot.")
+
+
 def _columns(given: tuple[str, ...]) -> Columns:
     from dataclasses import fields
 
@@ -187,7 +225,8 @@ def _print_manifest(manifest: DatasetManifest, *, as_json: bool) -> None:
     if manifest.statistics:
         mean = ", ".join(f"{value:.4f}" for value in manifest.statistics.mean)
         std = ", ".join(f"{value:.4f}" for value in manifest.statistics.std)
-        click.echo(f"pixels   mean {mean}  std {std}  (train, per channel, full scale 1)")
+        what, scale = ("pixels", ", full scale 1") if manifest.input_kind == "image" else ("values", "")
+        click.echo(f"{what}   mean {mean}  std {std}  (train, per channel{scale})")
     splits = _in_order(manifest)
     totals = [
         (name, split.num_examples, len(split.shards), f"{sum(shard.num_bytes for shard in split.shards) / 1e6:.1f}")

@@ -1,4 +1,4 @@
-"""The stage that turns files into snapshots: `get`, `snapshot`, `show`, `verify`, `diff`.
+"""The stage that turns files into snapshots: `get`, `simulate`, `snapshot`, `show`, `verify`, `diff`, `guard`.
 
 Every name is imported when it is first used, so that `import loopline.data` loads nothing heavy.
 """
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from loopline.data.audit import show as show
     from loopline.data.audit import verify as verify
     from loopline.data.catalogue import get as get
+    from loopline.data.guard import guard as guard
     from loopline.data.options import Columns as Columns
     from loopline.data.options import Options as Options
+    from loopline.data.simulation import write_plots as write_plots
     from loopline.data.writer import snapshot as snapshot
 
 _EXPORTS = {
@@ -22,6 +24,8 @@ _EXPORTS = {
     "show": "loopline.data.audit:show",
     "verify": "loopline.data.audit:verify",
     "diff": "loopline.data.audit:diff",
+    "guard": "loopline.data.guard:guard",
+    "write_plots": "loopline.data.simulation:write_plots",
     "Columns": "loopline.data.options:Columns",
     "Options": "loopline.data.options:Options",
 }

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from loopline.core.errors import UnknownName
-from loopline.core.records import DatasetManifest
+from loopline.core.records import DatasetManifest, Task
 from loopline.core.tables import load
 from loopline.core.workspace import Workspace
 from loopline.data.options import Options
 from loopline.data.writer import write_snapshot
 from loopline.snapshots import open_snapshot
 
-# Name to the function that lists it, its licence, and the share of train that becomes validation.
+
+@dataclass(frozen=True)
+class Known:
+    """A dataset: the function that lists it (as an import string), what is to be learnt, and how it is snapshotted."""
+
+    lists: str
+    options: Options
+    task: Task = "classification"
+
+
 CATALOGUE = {
     # 5,500 of 60,000, in expectation.
-    "fashion": ("loopline.data.sources.fashion:list_fashion", "MIT", 5500 / 60_000),
+    "fashion": Known(
+        "loopline.data.sources.fashion:list_fashion", Options(licence="MIT", validation_share=5500 / 60_000)
+    ),
+    # Four fields of 20 each, and twelve to train on.
+    "nitrogen": Known(
+        "loopline.data.simulation.plots:list_nitrogen",
+        Options(licence="CC0-1.0", validation_share=0.2, test_share=0.2),
+        task="regression",
+    ),
 }
 
 
@@ -30,6 +49,5 @@ def get(name: str, *, workspace: Workspace | None = None) -> DatasetManifest:
         )
     if (workspace.data / name / "manifest.json").exists():
         return open_snapshot(name, workspace).manifest
-    target, licence, validation_share = CATALOGUE[name]
-    options = Options(licence=licence, validation_share=validation_share)
-    return write_snapshot(load(target)(), name=name, task="classification", options=options, workspace=workspace)
+    known = CATALOGUE[name]
+    return write_snapshot(load(known.lists)(), name=name, task=known.task, options=known.options, workspace=workspace)

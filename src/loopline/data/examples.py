@@ -6,9 +6,10 @@ N examples, K classes, C channels (red, green, blue, or one grey).
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class Examples:
     targets_N: NDArray[Any]
     label_names: tuple[str, ...]
     given_splits: list[str]
+    groups: list[str]
     inspection: Inspection
 
     def sorted_rows(self, member_N: NDArray[np.bool_]) -> Rows:
@@ -59,6 +61,37 @@ def unusable_rows(listing: Listing, task: Task) -> dict[int, str]:
     return reasons
 
 
+def with_groups(listing: Listing, pattern: str | None) -> Listing:
+    """The listing with the groups that the pattern finds in its ids: its first bracket, or all that it matches.
+
+    Raises `InputError` for an id that it does not match.
+    """
+    if pattern is None:
+        return listing
+    found = [re.search(pattern, example_id) for example_id in listing.ids]
+    if missing := [example_id for example_id, match in zip(listing.ids, found, strict=True) if match is None]:
+        raise InputError(f"group_pattern '{pattern}' matches nothing in id '{missing[0]}' ({len(missing)} such ids).")
+    return replace(listing, groups=[match[1 if match.re.groups else 0] for match in found if match is not None])
+
+
+def odd_sizes(listing: Listing, inspection: Inspection) -> dict[int, str]:
+    """Plots of another size than most, with the reason; none where no size is that of more than half of them.
+
+    Pictures and other kinds may differ in size: a transform makes them equal.
+    """
+    if listing.input_kind != "bands" or not inspection.arrays:
+        return {}
+    shapes = {row: facts.shape for row, facts in inspection.arrays.items()}
+    (usual, count), *_ = Counter(shapes.values()).most_common(1)
+    if 2 * count <= len(shapes):
+        return {}
+    return {
+        row: f"the plot is {shape[1]}×{shape[0]} pixels; {count} of {len(shapes)} are {usual[1]}×{usual[0]}."
+        for row, shape in shapes.items()
+        if shape != usual
+    }
+
+
 def gather(listing: Listing, task: Task, inspection: Inspection, rows_N: NDArray[np.int64]) -> Examples:
     """The given usable rows of a source; raises `InputError` for classification with fewer than two classes."""
     rows = rows_N.tolist()
@@ -83,6 +116,7 @@ def gather(listing: Listing, task: Task, inspection: Inspection, rows_N: NDArray
         targets_N,
         label_names,
         [listing.splits[row] for row in rows],
+        [listing.groups[row] for row in rows] if listing.groups else [],
         inspection.take(rows_N),
     )
 

@@ -108,6 +108,8 @@ class Listing:
     label_names: tuple[str, ...] | None = None
     # The decoder of inputs that are neither pictures nor texts, so that each can be looked at.
     decode: TransformStep | None = None
+    # What belongs together and must not stand in two splits, as a field or a person; empty where nothing does.
+    groups: list[str] = field(default_factory=list)
     # What the source could not even list, with the reason.
     problems: list[SkippedFile] = field(default_factory=list)
 

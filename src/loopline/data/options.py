@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from loopline.core.errors import ConfigError
@@ -12,14 +13,15 @@ class Columns:
     """Which columns of a table mean what; None where the source's own default is meant.
 
     `input` holds paths of pictures (default `path`), or texts where the task is translation; several columns, with
-    commas between them, hold numbers. `target` holds labels, values or texts (default `label`); `split` and `id` are
-    optional.
+    commas between them, hold numbers. `target` holds labels, values or texts (default `label`); `split`, `id`
+    and `group` are optional.
     """
 
     input: str | None = None
     target: str | None = None
     split: str | None = None
     id: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Options:
     validation_share: float = 0.1
     test_share: float = 0.1
     columns: Columns = field(default_factory=Columns)
+    # A regular expression that finds in each id the group it belongs to; all of a group stand in one split.
+    group_pattern: str | None = None
 
     def __post_init__(self) -> None:
         for name, share in (("validation_share", self.validation_share), ("test_share", self.test_share)):
@@ -45,3 +49,7 @@ class Options:
             raise ConfigError(
                 f"validation_share {self.validation_share} and test_share {self.test_share} leave no train split."
             )
+        try:
+            re.compile(self.group_pattern or "")
+        except re.error as error:
+            raise ConfigError(f"group_pattern '{self.group_pattern}' is no regular expression: {error}.") from None

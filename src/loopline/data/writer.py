@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from loopline.core.errors import InputError
+from loopline.core.errors import InputError, StateError
 from loopline.core.records import ChannelStatistics, DatasetManifest, Name, SkippedFile, Split, Task, utc_now
 from loopline.core.store import lock, read_record, write_record
 from loopline.core.workspace import Workspace
@@ -25,8 +25,11 @@ from loopline.data.examples import (
     find_duplicates,
     gather,
     input_shape,
+    odd_sizes,
     unusable_rows,
+    with_groups,
 )
+from loopline.data.guard import hide
 from loopline.data.identity import rows_digest, version_digest
 from loopline.data.index import index_path, read_index, write_index
 from loopline.data.listing import Files, Inputs, Listing
@@ -64,13 +67,15 @@ def write_snapshot(
 ) -> DatasetManifest:
     """Makes a snapshot of what a source listed; see `snapshot`."""
     _check_name(name)
+    listing = with_groups(listing, options.group_pattern)
     folder = workspace.data / name
     # Beside the folder, not in it, so that DVC finds nothing in there but data.
     with lock(workspace.data / f".{name}.lock", holder=f"dataset '{name}'"):
         current = folder / MANIFEST_FILE
         parent = read_record(DatasetManifest, current) if current.exists() else None
+        _keep_confidential(folder, parent, options)
         inspection, inputs = _inspect(listing, workspace.cache)
-        inspection.reasons.update(unusable_rows(listing, task))
+        inspection.reasons.update(odd_sizes(listing, inspection) | unusable_rows(listing, task))
         skipped = _skip_or_refuse(listing, inspection, options)
         usable_N = np.setdiff1d(np.arange(len(listing)), list(inspection.reasons))
         examples = gather(listing, task, inspection, usable_N)
@@ -102,6 +107,17 @@ def write_snapshot(
             created_at=utc_now(),
         )
         return _publish(folder, manifest, parent)
+
+
+def _keep_confidential(folder: Path, parent: DatasetManifest | None, options: Options) -> None:
+    """Hides a confidential dataset from git before its first sample is written; it never becomes public by omission."""
+    if options.confidential:
+        hide(folder)
+    elif parent is not None and parent.confidential:
+        raise StateError(
+            f"dataset '{parent.name}' is confidential; expected a new version of it to be so too.",
+            next_command="loopline data snapshot … --confidential",
+        )
 
 
 def _check_name(name: str) -> None:
@@ -148,7 +164,7 @@ def _skip_or_refuse(listing: Listing, inspection: Inspection, options: Options) 
 
 
 def _split(examples: Examples, options: Options) -> dict[str, Rows]:
-    codes_N = assign_splits(examples.given_splits, examples.inspection.digests_N32, options)
+    codes_N = assign_splits(examples.given_splits, examples.inspection.digests_N32, options, examples.groups)
     shares = {"validation": options.validation_share, "test": options.test_share, "train": 1.0}
     rows = {}
     for code, split in enumerate(SPLITS):

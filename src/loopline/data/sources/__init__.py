@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SOURCES = {
     "folder": "loopline.data.sources.folder:list_folder",
     "table": "loopline.data.sources.table:list_table",
+    "plots": "loopline.data.sources.plots:list_plots",
     "hub": "loopline.data.sources.hub:list_hub",
 }
 HUB_PREFIX = "hub:"

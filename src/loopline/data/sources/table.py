@@ -17,6 +17,7 @@ from loopline.core.errors import InputError, UnknownName
 from loopline.core.records import SkippedFile, Task, TransformStep
 from loopline.data.listing import Computed, Files, Listing
 from loopline.data.options import Columns
+from loopline.data.sources.plots import PLOT_SUFFIXES, as_plots
 
 _Table = dict[str, list[str]]
 
@@ -50,6 +51,7 @@ def _list_values(path: Path, table: _Table, columns: Columns) -> Listing:
         ids=_column(path, table, columns.id) if columns.id else [str(row) for row in range(num_rows)],
         targets=_column(path, table, columns.target or "label"),
         splits=_column(path, table, columns.split) if columns.split else [""] * num_rows,
+        groups=_column(path, table, columns.group) if columns.group else [],
         source=f"table '{path}'",
         input_kind="values",
         decode=decode,
@@ -64,6 +66,7 @@ def _list_texts(path: Path, table: _Table, columns: Columns) -> Listing:
         ids=_column(path, table, columns.id) if columns.id else rows,
         targets=_column(path, table, columns.target or ""),
         splits=_column(path, table, columns.split) if columns.split else [""] * len(texts),
+        groups=_column(path, table, columns.group) if columns.group else [],
         source=f"table '{path}'",
         input_kind="text",
     )
@@ -75,6 +78,7 @@ def _list_files(path: Path, table: _Table, columns: Columns, listed_at_ns: int) 
     ids = _column(path, table, columns.id) if columns.id else values
     targets = _column(path, table, columns.target or "label")
     splits = _column(path, table, columns.split) if columns.split else [""] * len(values)
+    groups = _column(path, table, columns.group) if columns.group else []
     problems: list[SkippedFile] = []
     rows: list[int] = []
     stats: list[tuple[int, int, int]] = []
@@ -84,14 +88,17 @@ def _list_files(path: Path, table: _Table, columns: Columns, listed_at_ns: int) 
             rows.append(row)
         except InputError as error:
             problems.append(SkippedFile(path=value or f"row {row + 1}", reason=error.message))
-    return Listing(
+    listing = Listing(
         inputs=Files(root, [values[row] for row in rows], np.array(stats, dtype=np.int64).reshape(-1, 3), listed_at_ns),
         ids=[ids[row] for row in rows],
         targets=[targets[row] for row in rows],
         splits=[splits[row] for row in rows],
         source=f"table '{path}'",
+        groups=[groups[row] for row in rows] if groups else [],
         problems=problems,
     )
+    names_bands = bool(rows) and all(values[row].lower().endswith(PLOT_SUFFIXES) for row in rows)
+    return as_plots(listing) if names_bands else listing
 
 
 def _stat(root: Path, value: str) -> tuple[int, int, int]:
