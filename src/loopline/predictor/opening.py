@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from loopline.bundle import read_bundle
-from loopline.core.errors import MissingExtra, StateError
+from loopline.core.errors import EXTRA_OF_PACKAGE, MissingExtra, StateError
 from loopline.core.records import ModelBundle
 from loopline.core.tables import resolve
 from loopline.predictor.answer import PredictorLike
@@ -14,6 +14,7 @@ from loopline.predictor.answer import PredictorLike
 PREDICTORS = {
     "classification": "loopline.predictor.predictor:Predictor",
     "regression": "loopline.predictor.predictor:Predictor",
+    "translation": "loopline.predictor.translation:TranslationPredictor",
 }
 
 
@@ -38,7 +39,7 @@ def _check_runtime(bundle: ModelBundle) -> None:
     try:
         installed = version(engine)
     except PackageNotFoundError:
-        raise MissingExtra(engine, "serve") from None
+        raise MissingExtra(engine, EXTRA_OF_PACKAGE.get(engine, "serve")) from None
     if _numbers(installed) < _numbers(least):
         raise StateError(
             f"{engine} {installed} is installed; this bundle expects {least} or newer.",
