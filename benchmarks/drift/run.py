@@ -24,7 +24,6 @@ from loopline.monitoring import DriftSample, DriftSubject, detect_drift
 from loopline.predictor import Predictor, open_predictor
 from loopline.snapshots import decoded_inputs
 from loopline.subjects import bundle_folder, open_dataset
-from loopline.transforms import build_postprocess
 
 WINDOWS = (50, 200, 1000)
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -55,18 +54,20 @@ def main() -> None:
     workspace = Workspace(options.home) if options.home else Workspace.default()
     folder = bundle_folder(options.bundle, workspace)
     predictor = open_predictor(folder)
+    if not isinstance(predictor, Predictor) or predictor.bundle.task != "classification":
+        parser.error(f"bundle '{folder}' is not one that classifies pictures")
     bundle = predictor.bundle
     arrays = read_drift_reference(folder, bundle)
-    reference = DriftSample(arrays["embedding"], arrays["probability"])
+    reference = DriftSample(arrays["embedding"], arrays["outputs"])
     drift_digest = bundle.files[bundle.reference.drift_file].digest
-    subject = DriftSubject(bundle.name, bundle.digest, drift_digest, bundle.label_names)
+    subject = DriftSubject(bundle.name, bundle.digest, drift_digest, bundle.task, bundle.label_names)
     reader = open_dataset(bundle.dataset, workspace).split("test")
     x_NHWC = np.asarray(decoded_inputs(reader, predictor.pipeline, workspace.cache))
     rows = {}
     for name, corruption in CORRUPTIONS.items():
         pixels_NHWC = np.clip(np.rint(corruption(x_NHWC.astype(np.float64))), 0, 255)
         sample = predict(predictor, pixels_NHWC.astype(np.uint8))
-        accuracy = float((sample.probability_NK.argmax(axis=1) == reader.targets).mean())
+        accuracy = float((sample.outputs_NK.argmax(axis=1) == reader.targets).mean())
         detected = [count_reports(reference, sample, subject, size, options.repetitions) for size in WINDOWS]
         rows[name] = {"accuracy": accuracy, "detected": detected}
         print(f"| {name} | {accuracy:.3f} | " + " | ".join(str(count) for count in detected) + " |", flush=True)
@@ -77,13 +78,13 @@ def main() -> None:
 
 def predict(predictor: Predictor, x_NHWC: NDArray[np.uint8]) -> DriftSample:
     """Embeddings and probabilities of decoded pictures, as the server computes them."""
-    postprocess = build_postprocess(predictor.bundle.postprocess)
-    embeddings, probabilities = [], []
-    for start in track(range(0, len(x_NHWC), BATCH), "predicting", total=-(-len(x_NHWC) // BATCH)):
-        outputs = predictor.outputs(list(x_NHWC[start : start + BATCH]))
-        embeddings.append(outputs["embedding"])
-        probabilities.append(postprocess(outputs)["probability"])
-    return DriftSample(np.concatenate(embeddings), np.concatenate(probabilities))
+    parts = [
+        predictor.predict_columns(list(x_NHWC[start : start + BATCH]))
+        for start in track(range(0, len(x_NHWC), BATCH), "predicting", total=-(-len(x_NHWC) // BATCH))
+    ]
+    return DriftSample(
+        np.concatenate([part.embedding_ND for part in parts]), np.concatenate([part.outputs_NK for part in parts])
+    )
 
 
 def count_reports(
@@ -94,7 +95,7 @@ def count_reports(
     count = 0
     for seed in range(repetitions):
         chosen = rng.choice(len(sample), size, replace=False)
-        window = DriftSample(sample.embedding_ND[chosen], sample.probability_NK[chosen])
+        window = DriftSample(sample.embedding_ND[chosen], sample.outputs_NK[chosen])
         count += detect_drift(reference, window, subject, seed=seed).drifted
     return count
 

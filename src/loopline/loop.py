@@ -6,12 +6,11 @@ bundle's folder or digest, `fashion@champion`), and returns records. The command
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loopline.core.errors import GateRefused
 from loopline.core.records import (
     BundleCheck,
     DriftReport,
@@ -21,12 +20,17 @@ from loopline.core.records import (
     PairedComparison,
     ResumeProof,
     Run,
+    Sweep,
+    SweepSettings,
+    Trial,
 )
 from loopline.core.workspace import Workspace
 
 if TYPE_CHECKING:
+    from loopline.evaluation import JudgedSubject
     from loopline.predictor import Answer, PredictorLike
     from loopline.serving.settings import ServeSettings
+    from loopline.subjects import Subject
 
 # Chooses between versions, so that `test` goes on measuring.
 _GATE_SPLIT = "validation"
@@ -52,6 +56,53 @@ def verify_resume(overrides: Sequence[str] = (), *, workspace: Workspace | None 
     return verify_resume_stage(overrides, workspace=_place(workspace))
 
 
+def sweep(
+    overrides: Sequence[str] = (),
+    *,
+    space: Sequence[str] = (),
+    settings: SweepSettings | None = None,
+    resume: str | None = None,
+    on_trial: Callable[[Trial, Sweep], None] | None = None,
+    workspace: Workspace | None = None,
+) -> Sweep:
+    """Searches a space, as `["recipe=fashion", "optimizer.lr=1e-4..1e-1:log"]`, by trials that are runs of their own.
+
+    `resume` goes on with a sweep. Raises as `loopline.sweep.plan_sweep` and `run_sweep` do.
+    """
+    from loopline.sweep import TrialProcesses, continued, run_sweep
+
+    place = _place(workspace)
+    if resume is None:
+        found = plan_sweep(overrides, space=space, settings=settings, workspace=place)
+    else:
+        found = continued(resume, (*overrides, *space), settings or SweepSettings(), place)
+    return run_sweep(found, launch=TrialProcesses(found, place), workspace=place, on_trial=on_trial)
+
+
+def plan_sweep(
+    overrides: Sequence[str] = (),
+    *,
+    space: Sequence[str] = (),
+    settings: SweepSettings | None = None,
+    workspace: Workspace | None = None,
+) -> Sweep:
+    """The sweep that `sweep` would run, with every key checked; writes nothing."""
+    from loopline.snapshots import find_snapshot
+    from loopline.sweep import Objective
+    from loopline.sweep import plan_sweep as plan_stage
+    from loopline.training.compose import compose
+
+    place, settings = _place(workspace), settings or SweepSettings()
+    config_dir = None if settings.config_dir is None else Path(settings.config_dir)
+
+    def describe(overrides: Sequence[str]) -> Objective:
+        config = compose(overrides, config_dir=config_dir)
+        find_snapshot(config.data.name, place)
+        return Objective(config.name, config.monitored, config.monitor_mode, config.trainer.max_epochs)
+
+    return plan_stage(overrides, space, settings, describe=describe, workspace=place)
+
+
 def runs(*, workspace: Workspace | None = None) -> list[Run]:
     """All runs of a workspace, newest first; one whose process is gone is `interrupted`."""
     from loopline.runs import list_runs
@@ -68,21 +119,61 @@ def evaluate(
 ) -> Evaluation:
     """Judges a run's best checkpoint or a bundle on a split of the snapshot that it was trained on.
 
-    Writes the record, the predictions, the plots and a page to `output` (default: `reports/evaluations/SUBJECT-SPLIT`
-    in the workspace). Raises `UnknownName` for a subject or split that does not exist.
+    Writes the record, the predictions, the plots and a page to `output` (default: `reports/evaluation-SUBJECT-SPLIT`
+    in the workspace), and adds metrics and plots to the MLflow run that the subject belongs to, where it was tracked
+    there. Raises `UnknownName` for a subject or split that does not exist.
     """
-    from loopline.evaluation import JudgedSplit, JudgedSubject, evaluate_predictions
+    from loopline.evaluation import JudgedSplit, evaluate_predictions
     from loopline.subjects import open_dataset, open_subject
 
     place = _place(workspace)
-    judged = open_subject(subject, place)
-    reader = open_dataset(judged.dataset, place).split(split)
-    return evaluate_predictions(
-        JudgedSubject(judged.kind, judged.key, judged.label_names),
-        JudgedSplit(judged.dataset, reader.name, reader.digest, reader.ids, reader.targets),
-        judged.predict(reader, place.cache).outputs_NK,
-        output=output or place.reports / f"evaluation-{judged.short_key}-{split}",
+    opened = open_subject(subject, place)
+    snapshot = open_dataset(opened.dataset, place)
+    reader = snapshot.split(split)
+    judged = JudgedSplit(
+        opened.dataset,
+        reader.name,
+        reader.digest,
+        reader.ids,
+        reader.targets,
+        input_kind=snapshot.manifest.input_kind,
+        raw=reader.raw,
+        confidential=snapshot.manifest.confidential,
     )
+    folder = output or place.reports / f"evaluation-{opened.short_key}-{split}"
+    predicted = opened.predict(reader, place.cache)
+    evaluation = evaluate_predictions(_judged(opened), judged, predicted, output=folder)
+    _track_evaluation(evaluation, opened.run_id, folder, place)
+    return evaluation
+
+
+def evaluate_feedback(
+    reference: ModelBundle | ModelVersion | str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    workspace: Workspace | None = None,
+    output: Path | None = None,
+) -> Evaluation:
+    """Judges the served predictions of a bundle that got their truth through `/feedback`, from `since` to `until`.
+
+    Writes what `evaluate` writes; the split is called `feedback`. Raises `InputError` where fewer than ten predictions
+    in the prediction log have a truth.
+    """
+    from loopline.bundle import read_bundle
+    from loopline.evaluation import FEEDBACK_SPLIT, JudgedSubject, evaluate_predictions, feedback_split
+    from loopline.prediction_log import open_log
+    from loopline.subjects import bundle_folder
+
+    place = _place(workspace)
+    bundle = read_bundle(bundle_folder(reference, place))
+    with open_log(place.prediction_log, must_exist=True) as log:
+        rows = log.read_columns(bundle_digest=bundle.digest, since=since, until=until)
+    split, predicted = feedback_split(bundle, rows)
+    folder = output or place.reports / f"evaluation-{bundle.digest[:12]}-{FEEDBACK_SPLIT}"
+    evaluation = evaluate_predictions(JudgedSubject.of_bundle(bundle), split, predicted, output=folder)
+    _track_evaluation(evaluation, bundle.run_id, folder, place)
+    return evaluation
 
 
 def evaluation_folder(evaluation: Evaluation, workspace: Workspace) -> Path:
@@ -178,23 +269,19 @@ def compare(
 ) -> PairedComparison:
     """Compares two versions on the same examples: a split of the challenger's snapshot, which both predict.
 
-    Raises `GateRefused` where they know different labels.
+    By accuracy, mean absolute error or chrF, whichever is the task's. Raises `GateRefused` where the two answer
+    different questions: other labels, another unit.
     """
-    from loopline.metrics import paired_bootstrap
+    from loopline.evaluation import check_comparable, compare_predictions
     from loopline.subjects import open_dataset, open_subject
 
     place = _place(workspace)
-    subjects = [open_subject(version, place) for version in (challenger, champion)]
-    if subjects[0].label_names != subjects[1].label_names:
-        raise GateRefused(
-            "challenger and champion know different labels and cannot be compared.",
-            next_command="loopline promote VERSION ALIAS --force 'other labels'",
-        )
+    first, second = (open_subject(version, place) for version in (challenger, champion))
+    check_comparable(_judged(first), _judged(second))
     # The challenger's own snapshot for both: it is the newer description of the world.
-    reader = open_dataset(subjects[0].dataset, place).split(split)
-    predictions = [subject.predict(reader, place.cache).outputs_NK for subject in subjects]
-    correct = [outputs_NK.argmax(axis=1) == reader.targets for outputs_NK in predictions]
-    return paired_bootstrap(correct[0], correct[1])
+    reader = open_dataset(first.dataset, place).split(split)
+    predicted = [subject.predict(reader, place.cache) for subject in (first, second)]
+    return compare_predictions(reader.targets, predicted[0], predicted[1], task=first.task)
 
 
 def rollback(name: str, alias: str = "champion", *, workspace: Workspace | None = None) -> ModelVersion:
@@ -271,11 +358,14 @@ def drift(
         model=reference,
         bundle_digest=bundle.digest,
         reference_digest=bundle.files[bundle.reference.drift_file].digest,
-        label_names=bundle.label_names,
+        task=bundle.task,
+        # Of one bundle, so that they name the reference's columns too.
+        output_names=rows.output_names or bundle.label_names,
+        unit=bundle.unit,
         window=(since, until),
     )
     report = detect_drift(expected, current, subject, false_alarm_rate=false_alarm_rate)
-    write_drift_report(report, expected, current, bundle.label_names, output=output or drift_folder(reference, place))
+    write_drift_report(report, expected, current, subject, output=output or drift_folder(reference, place))
     return report
 
 
@@ -286,3 +376,18 @@ def drift_folder(model: str, workspace: Workspace) -> Path:
 
 def _place(workspace: Workspace | None) -> Workspace:
     return Workspace.default() if workspace is None else workspace
+
+
+def _judged(subject: Subject) -> JudgedSubject:
+    from loopline.evaluation import JudgedSubject
+
+    return JudgedSubject(subject.kind, subject.key, subject.task, subject.label_names, subject.unit, subject.coverage)
+
+
+def _track_evaluation(evaluation: Evaluation, run_id: str, folder: Path, workspace: Workspace) -> None:
+    from loopline.subjects import find_run_if_here
+    from loopline.tracking import log_evaluation
+
+    run = find_run_if_here(run_id, workspace)
+    if run is not None:
+        log_evaluation(run, evaluation, folder, workspace)

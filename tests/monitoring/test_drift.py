@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from loopline.core.errors import InputError
+from loopline.core.errors import ConfigError, InputError
 from loopline.core.records import DriftReport
 from loopline.core.store import digest_bytes, read_record
 from loopline.monitoring import (
@@ -23,7 +24,7 @@ from loopline.monitoring import (
 from loopline.monitoring.drift import MINIMUM_SHARE_EFFECT
 
 NAMES = tuple("abcdefgh")
-SUBJECT = DriftSubject("m@champion", digest_bytes(b"bundle"), digest_bytes(b"reference"), NAMES)
+SUBJECT = DriftSubject("m@champion", digest_bytes(b"bundle"), digest_bytes(b"reference"), "classification", NAMES)
 _MIXER = np.random.default_rng(7).normal(size=(6, 24))
 _READOUT = np.random.default_rng(8).normal(size=(24, len(NAMES)))
 
@@ -54,7 +55,7 @@ def test_many_equal_dimensions_raise_no_alarm() -> None:
     alarms = 0
     for seed in range(20):
         reference, current = (
-            DriftSample(rng.normal(size=(size, 200)).astype(np.float32), sample(size, rng).probability_NK)
+            DriftSample(rng.normal(size=(size, 200)).astype(np.float32), sample(size, rng).outputs_NK)
             for size in (300, 150)
         )
         alarms += detect_drift(reference, current, SUBJECT, false_alarm_rate=0.05, seed=seed).drifted
@@ -66,11 +67,11 @@ def test_a_change_off_the_beaten_directions_is_seen() -> None:
     rng = np.random.default_rng(9)
     spread_D = np.array([10.0] * 8 + [0.5] * 8)
     reference, current = (
-        DriftSample((rng.normal(size=(size, 16)) * spread_D).astype(np.float32), sample(size, rng).probability_NK)
+        DriftSample((rng.normal(size=(size, 16)) * spread_D).astype(np.float32), sample(size, rng).outputs_NK)
         for size in (1000, 200)
     )
     moved_D = np.array([0.0] * 15 + [0.5])
-    moved = DriftSample(current.embedding_ND + moved_D.astype(np.float32), current.probability_NK)
+    moved = DriftSample(current.embedding_ND + moved_D.astype(np.float32), current.outputs_NK)
     report = detect_drift(reference, moved, SUBJECT)
     fired = [test.feature for test in report.tests if test.drifted]
     assert fired
@@ -82,7 +83,7 @@ def test_a_constant_embedding_is_no_drift() -> None:
     """A network whose embedding says nothing leaves the labels and the confidence to be tested."""
     rng = np.random.default_rng(10)
     reference, current = (
-        DriftSample(np.full((size, 5), 3.5, dtype=np.float32), sample(size, rng).probability_NK) for size in (200, 60)
+        DriftSample(np.full((size, 5), 3.5, dtype=np.float32), sample(size, rng).outputs_NK) for size in (200, 60)
     )
     report = detect_drift(reference, current, SUBJECT)
     assert [test.feature for test in report.tests] == ["embedding", "predicted labels", "confidence"]
@@ -125,7 +126,7 @@ def test_labels_that_change_alone_are_seen() -> None:
     """The same embeddings with other labels are the labels' drift."""
     rng = np.random.default_rng(3)
     reference, current = sample(1000, rng), sample(200, rng)
-    relabelled = DriftSample(current.embedding_ND, np.roll(current.probability_NK, 1, axis=1))
+    relabelled = DriftSample(current.embedding_ND, np.roll(current.outputs_NK, 1, axis=1))
     report = detect_drift(reference, relabelled, SUBJECT)
     assert [test.feature for test in report.tests if test.drifted] == ["predicted labels"]
 
@@ -139,11 +140,11 @@ def test_what_cannot_be_tested_is_refused() -> None:
     with pytest.raises(InputError, match="false-alarm rate"):
         detect_drift(reference, current, SUBJECT, false_alarm_rate=0.9)
     with pytest.raises(InputError, match="expected \\(N, D\\)"):
-        detect_drift(reference, DriftSample(current.embedding_ND, current.probability_NK[:, :3]), SUBJECT)
+        detect_drift(reference, DriftSample(current.embedding_ND, current.outputs_NK[:, :3]), SUBJECT)
     with pytest.raises(InputError, match="same bundle's"):
-        detect_drift(reference, DriftSample(current.embedding_ND[:, :5], current.probability_NK), SUBJECT)
+        detect_drift(reference, DriftSample(current.embedding_ND[:, :5], current.outputs_NK), SUBJECT)
     with pytest.raises(InputError, match="NaN"):
-        detect_drift(reference, DriftSample(current.embedding_ND * np.nan, current.probability_NK), SUBJECT)
+        detect_drift(reference, DriftSample(current.embedding_ND * np.nan, current.outputs_NK), SUBJECT)
 
 
 def test_the_report_is_a_record_and_a_page(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_the_report_is_a_record_and_a_page(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     reference, current = sample(300, rng), sample(100, rng, shift=1.5)
     report = detect_drift(reference, current, SUBJECT)
-    write_drift_report(report, reference, current, NAMES, output=tmp_path / "drift")
+    write_drift_report(report, reference, current, SUBJECT, output=tmp_path / "drift")
     assert read_record(DriftReport, tmp_path / "drift" / "drift.json") == report
     page = (tmp_path / "drift" / "drift.html").read_text(encoding="utf-8")
     assert "Drift:" in page
@@ -172,6 +173,74 @@ def test_what_is_shown_of_many_tests() -> None:
     num_components = sum(test.drifted for test in report.tests[3:])
     assert num_components > 1
     assert f"{num_components} components of the embedding" in drift_sentence(report)
+
+
+VALUE_SUBJECT = DriftSubject(
+    "m@1", SUBJECT.bundle_digest, SUBJECT.reference_digest, "regression", ("value", "low", "high")
+)
+TEXT_NAMES = ("num_tokens", "unknown_rate", "length_ratio")
+TEXT_SUBJECT = DriftSubject("m@1", SUBJECT.bundle_digest, SUBJECT.reference_digest, "translation", TEXT_NAMES)
+
+
+def values(num_examples: int, rng: np.random.Generator, *, shift: float = 0.0) -> DriftSample:
+    """Embeddings and a value that depends on them, with an interval around it."""
+    embedding_ND = sample(num_examples, rng).embedding_ND
+    value_N = embedding_ND[:, 0] + shift + rng.normal(size=num_examples)
+    return DriftSample(embedding_ND, np.stack([value_N, value_N - 9, value_N + 9], axis=1).astype(np.float32))
+
+
+def texts(num_examples: int, rng: np.random.Generator, *, unknown: float = 0.02) -> DriftSample:
+    """Embeddings and features of texts: whole numbers, a rate that is mostly 0, a ratio."""
+    num_tokens = rng.poisson(14, num_examples) + 1
+    columns = [num_tokens, rng.binomial(num_tokens, unknown) / num_tokens, rng.normal(1, 0.1, num_examples)]
+    return DriftSample(sample(num_examples, rng).embedding_ND, np.stack(columns, axis=1).astype(np.float32))
+
+
+@pytest.mark.parametrize(("draw", "subject"), [(values, VALUE_SUBJECT), (texts, TEXT_SUBJECT)])
+def test_other_tasks_keep_their_rate_too(draw: Callable[..., DriftSample], subject: DriftSubject) -> None:
+    """Of 60 unchanged windows, no more alarm than a rate of 5% allows (99.9% binomial bound: 9)."""
+    rng = np.random.default_rng(12)
+    reports = [
+        detect_drift(draw(300, rng), draw(80, rng), subject, false_alarm_rate=0.05, seed=seed) for seed in range(60)
+    ]
+    assert sum(report.drifted for report in reports) <= 9
+
+
+def test_a_value_that_moves_alone_is_seen() -> None:
+    """Values that rise by one spread are the value's drift; its interval, which moves along, is no test of its own."""
+    rng = np.random.default_rng(13)
+    report = detect_drift(values(500, rng), values(150, rng, shift=2.0), VALUE_SUBJECT)
+    assert [test.feature for test in report.tests][:3] == ["embedding", "predicted value", "embedding PC 1"]
+    assert [test.feature for test in report.tests if test.drifted] == ["predicted value"]
+
+
+def test_texts_of_unknown_words_are_seen() -> None:
+    """Each feature of a text is tested under its name."""
+    rng = np.random.default_rng(14)
+    report = detect_drift(texts(500, rng), texts(150, rng, unknown=0.1), TEXT_SUBJECT)
+    assert [test.feature for test in report.tests][1:4] == ["num tokens", "unknown rate", "length ratio"]
+    assert [test.feature for test in report.tests if test.drifted] == ["unknown rate"]
+
+
+@pytest.mark.parametrize(("draw", "subject", "num_pictures"), [(values, VALUE_SUBJECT, 3), (texts, TEXT_SUBJECT, 5)])
+def test_the_page_shows_what_the_task_answers(
+    draw: Callable[..., DriftSample], subject: DriftSubject, num_pictures: int, tmp_path: Path
+) -> None:
+    """One picture of the tests, one of each feature of the answers, one of the embeddings."""
+    rng = np.random.default_rng(15)
+    reference, current = draw(120, rng), draw(60, rng)
+    report = detect_drift(reference, current, subject)
+    write_drift_report(report, reference, current, subject, output=tmp_path / "drift")
+    page = (tmp_path / "drift" / "drift.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/png;base64,') == num_pictures
+
+
+def test_outputs_without_a_value_are_no_regressors() -> None:
+    """A regressor's outputs are looked for by name."""
+    rng = np.random.default_rng(16)
+    subject = DriftSubject("m@1", SUBJECT.bundle_digest, SUBJECT.reference_digest, "regression", TEXT_NAMES)
+    with pytest.raises(ConfigError, match="expected 'value'"):
+        detect_drift(texts(60, rng), texts(60, rng), subject)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ EXTRA_OF_PACKAGE = {
     "sentencepiece": "text",
     "tifffile": "bands",
     "timm": "vision",
+    "sklearn": "monitor",
     "torch": "train",
     "torchvision": "vision",
     "transformers": "translate",

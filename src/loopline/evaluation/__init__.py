@@ -1,5 +1,21 @@
 """How good is it? Judges predictions, whoever made them, and writes the record, the plots and a page."""
 
-from loopline.evaluation.judge import JudgedSplit, JudgedSubject, evaluate_predictions, load_predictions
+from loopline.evaluation.feedback import FEEDBACK_SPLIT, feedback_split
+from loopline.evaluation.gate import check_comparable, compare_predictions
+from loopline.evaluation.judge import PAGE_FILE, evaluate_predictions, load_predictions
+from loopline.evaluation.judged import JudgedSplit, JudgedSubject
+from loopline.evaluation.page import shown, shown_interval
 
-__all__ = ["JudgedSplit", "JudgedSubject", "evaluate_predictions", "load_predictions"]
+__all__ = [
+    "FEEDBACK_SPLIT",
+    "PAGE_FILE",
+    "JudgedSplit",
+    "JudgedSubject",
+    "check_comparable",
+    "compare_predictions",
+    "evaluate_predictions",
+    "feedback_split",
+    "load_predictions",
+    "shown",
+    "shown_interval",
+]

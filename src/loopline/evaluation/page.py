@@ -1,128 +1,117 @@
-"""The page of an evaluation, and its parts for pages that show more. K classes."""
+"""The page of an evaluation: what all tasks share."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from loopline.core.records import Evaluation, Metric
-from loopline.page import Figure, Figures, KeyFigure, KeyFigures, Section, Table, render_page
+from loopline.page import Figure, KeyFigure, KeyFigures, Section, Table, Text, render_page
 
-# In the order of the page: how each metric is called there.
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "top5_accuracy": "top-5 accuracy",
-    "precision_macro": "precision, mean of the classes",
-    "recall_macro": "recall, mean of the classes",
-    "f1_macro": "F1, mean of the classes",
-    "log_loss": "log loss, nats",
-    "brier": "Brier score",
-    "ece": "calibration error (ECE)",
+# In the order of the page: how each metric is called there, and what is better.
+METRICS = {
+    "accuracy": ("accuracy", "higher"),
+    "top5_accuracy": ("top-5 accuracy", "higher"),
+    "precision_macro": ("precision, mean of the classes", "higher"),
+    "recall_macro": ("recall, mean of the classes", "higher"),
+    "f1_macro": ("F1, mean of the classes", "higher"),
+    "log_loss": ("log loss, nats", "lower"),
+    "brier": ("Brier score", "lower"),
+    "ece": ("calibration error (ECE)", "lower"),
+    "mae": ("mean absolute error", "lower"),
+    "rmse": ("root mean squared error", "lower"),
+    "r2": ("R², share of the variance explained", "higher"),
+    "bias": ("bias, mean of predicted minus true", "nearer 0"),
+    "coverage": ("share of truths in the interval", "nearer the stated"),
+    "width": ("mean width of the interval", "lower"),
+    "bleu": ("BLEU", "higher"),
+    "chrf": ("chrF", "higher"),
+    "length_ratio": ("length, words over the reference's", "nearer 1"),
 }
-_HEADLINES = {"accuracy": "accuracy", "f1_macro": "macro F1", "log_loss": "log loss", "ece": "calibration error"}
-_MAX_PAIRS = 10
+_IN_UNITS = frozenset({"mae", "rmse", "bias", "width"})
+_FEEDBACK = (
+    "The examples are served predictions whose truth came back through feedback. People choose what they answer to: "
+    "these are not a sample of all predictions."
+)
 
 
-def evaluation_page(evaluation: Evaluation, *, confusion: bytes, calibration: bytes) -> str:
-    """The whole evaluation as one HTML page; the two plots as PNG."""
+def evaluation_page(evaluation: Evaluation, headlines: Mapping[str, str], sections: Sequence[Section]) -> str:
+    """The whole evaluation as one HTML page: headlines, all metrics, then the sections of the task."""
+    where = f"split {evaluation.split}" if evaluation.split != "feedback" else "from feedback"
     lead = (
         f"{evaluation.num_examples:,} examples of {evaluation.dataset.name}@{evaluation.dataset.version[:12]}, "
-        f"split {evaluation.split}. Ranges are 95% bootstrap intervals."
+        f"{where}. Ranges are 95% bootstrap intervals."
     )
-    figures = Figures((confusion_figure(confusion), calibration_figure(calibration)))
-    sections = [
-        Section("", (headline_figures(evaluation),)),
-        Section("Metrics", (metric_rows(evaluation),)),
-        Section("Confusion and calibration", (figures,)),
-        Section("Classes", (class_rows(evaluation), pair_rows(evaluation))),
-        Section("Hardest examples", (hardest_rows(evaluation),)),
+    head = [
+        Section("", (_headline_figures(evaluation, headlines),)),
+        Section("Metrics", (_metric_rows(evaluation), *_remarks(evaluation))),
     ]
-    facts = (
+    facts = [
         (evaluation.subject_kind, evaluation.subject),
         ("dataset", f"{evaluation.dataset.name}@{evaluation.dataset.version}"),
         ("split", f"{evaluation.split}, digest {evaluation.split_digest}"),
         ("predictions", f"predictions.npz, digest {evaluation.predictions_digest}"),
-    )
+    ]
+    if evaluation.metric_signature is not None:
+        facts.append(("sacreBLEU", evaluation.metric_signature))
     subject = evaluation.subject if evaluation.subject_kind == "run" else evaluation.subject[:12]
     title = f"Evaluation of {evaluation.subject_kind} {subject}"
-    return render_page(title, sections, lead=lead, facts=facts, created_at=evaluation.created_at)
+    return render_page(title, [*head, *sections], lead=lead, facts=facts, created_at=evaluation.created_at)
 
 
-def headline_figures(evaluation: Evaluation) -> KeyFigures:
-    """The four figures to see from afar, each with its interval."""
+def shown(value: float) -> str:
+    """A figure with as many digits as are read: 0.8980, 12.34, 1,234.50, 3.1e-05."""
+    if abs(value) >= 10:
+        return f"{value:,.2f}"
+    return f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.2g}"
+
+
+def shown_interval(metric: Metric) -> str:
+    """The two ends of a metric's interval."""
+    return f"{shown(metric.low)} – {shown(metric.high)}"
+
+
+def map_figure(png: bytes, *, coloured_by: str) -> Figure:
+    """The t-SNE plot with its words."""
+    return Figure(
+        png,
+        alt=f"Scatter plot of the embeddings in the plane (t-SNE), coloured by {coloured_by}.",
+        caption=f"The embeddings in the plane (t-SNE), coloured by {coloured_by}: near points are alike to the model; "
+        "distances between groups and their sizes mean little.",
+    )
+
+
+def _headline_figures(evaluation: Evaluation, headlines: Mapping[str, str]) -> KeyFigures:
+    unit = evaluation.unit or ""
     return KeyFigures(
         tuple(
-            KeyFigure(words, f"{evaluation.metrics[name].value:.4f}", _interval(evaluation.metrics[name]))
-            for name, words in _HEADLINES.items()
+            KeyFigure(
+                f"{words}, {unit}" if unit and name in _IN_UNITS else words,
+                shown(evaluation.metrics[name].value),
+                shown_interval(evaluation.metrics[name]),
+            )
+            for name, words in headlines.items()
+            if name in evaluation.metrics
         )
     )
 
 
-def metric_rows(evaluation: Evaluation) -> Table:
-    """Every metric with its interval and its direction."""
-    rows = tuple(
-        (
-            words,
-            f"{evaluation.metrics[name].value:.4f}",
-            _interval(evaluation.metrics[name]),
-            "higher" if evaluation.metrics[name].higher_is_better else "lower",
-        )
-        for name, words in METRIC_NAMES.items()
-        if name in evaluation.metrics
-    )
-    return Table("Metrics with 95% bootstrap intervals", ("metric", "value", "95% interval", "better"), rows)
-
-
-def confusion_figure(png: bytes) -> Figure:
-    """The confusion matrix with its words."""
-    return Figure(
-        png,
-        alt="Confusion matrix: true classes in rows, predicted classes in columns, counts in the cells.",
-        caption="Row: true class. Column: predicted class. Shade and per cent: share of the row.",
-    )
-
-
-def calibration_figure(png: bytes) -> Figure:
-    """The reliability diagram with its words."""
-    return Figure(
-        png,
-        alt="Reliability diagram: accuracy against confidence, with the number of predictions per bin.",
-        caption="Bars below the dashed line: the model is too sure. Above it: too modest.",
-    )
-
-
-def class_rows(evaluation: Evaluation) -> Table:
-    """The per-class table."""
-    rows = tuple(
-        (row.label, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}", f"{row.num_examples:,}")
-        for row in evaluation.per_class
-    )
-    return Table("Precision, recall and F1 of each class", ("class", "precision", "recall", "F1", "examples"), rows)
-
-
-def pair_rows(evaluation: Evaluation) -> Table:
-    """The pairs of classes that are mistaken most, true label first."""
-    errors_KK = np.array(evaluation.confusion)
-    num_labelled_K = errors_KK.sum(axis=1)
-    np.fill_diagonal(errors_KK, 0)
+def _metric_rows(evaluation: Evaluation) -> Table:
     rows = []
-    for cell in np.argsort(-errors_KK, axis=None, kind="stable")[:_MAX_PAIRS]:
-        true, predicted = divmod(int(cell), len(errors_KK))
-        if count := errors_KK[true, predicted]:
-            names = evaluation.label_names[true], evaluation.label_names[predicted]
-            rows.append((*names, f"{count:,}", f"{count / num_labelled_K[true]:.1%}"))
-    columns = ("true class", "taken for", "examples", "share of the true class")
-    return Table("What is mistaken for what, most often first", columns, tuple(rows))
+    for name, (words, better) in METRICS.items():
+        if name in evaluation.metrics:
+            metric = evaluation.metrics[name]
+            label = f"{words}, {evaluation.unit}" if evaluation.unit and name in _IN_UNITS else words
+            rows.append((label, shown(metric.value), shown_interval(metric), better))
+    return Table("Metrics with 95% bootstrap intervals", ("metric", "value", "95% interval", "better"), tuple(rows))
 
 
-def hardest_rows(evaluation: Evaluation) -> Table:
-    """The examples whose true label got the lowest probability."""
-    rows = tuple(
-        (row.example_id, row.label, row.predicted, f"{row.confidence:.3f}", f"{row.label_probability:.2g}")
-        for row in evaluation.hardest
-    )
-    columns = ("example", "true class", "predicted", "its probability", "probability of the true class")
-    return Table("Examples whose true class got the lowest probability", columns, rows)
-
-
-def _interval(metric: Metric) -> str:
-    return f"{metric.low:.4f} – {metric.high:.4f}"
+def _remarks(evaluation: Evaluation) -> list[Text]:
+    remarks = []
+    if evaluation.stated_coverage is not None and "coverage" in evaluation.metrics:
+        remarks.append(Text(f"The model states that its interval holds the truth in {evaluation.stated_coverage:.0%}."))
+    if evaluation.split == "feedback":
+        remarks.append(Text(_FEEDBACK))
+    if (ratings := evaluation.ratings) is not None and ratings.num_up + ratings.num_down:
+        share = ratings.num_up / (ratings.num_up + ratings.num_down)
+        remarks.append(Text(f"Rated by people: {ratings.num_up:,} up, {ratings.num_down:,} down, {share:.0%} up."))
+    return remarks

@@ -1,10 +1,11 @@
 """`detect_drift`: does a window of predictions come from where the bundle's reference comes from?
 
 What is tested: the embeddings as a whole (energy distance) and along their 32 leading principal components, one by one
-(Kolmogorov and Smirnov), the predicted labels (chi-squared) and the confidence (Kolmogorov and Smirnov). The p values
-are exact or come from permutations. Holm's method corrects them, so that the chance of any false alarm per report is at
-most the stated rate; the components share among them what each of the other three has for itself. Beside its p every
-test states an effect that does not grow with the number of examples; below a least effect nothing counts as drift.
+(Kolmogorov and Smirnov), and what the answers are made of (`loopline.monitoring.features`): predicted labels
+(chi-squared), confidence, value, features of texts (Kolmogorov and Smirnov). The p values are exact or come from
+permutations. Holm's method corrects them, so that the chance of any false alarm per report is at most the stated rate;
+the components share among them what each of the other tests has for itself. Beside its p every test states an effect
+that does not grow with the number of examples; below a least effect nothing counts as drift.
 
 Why so many components: the first few tell classes apart and change little when the input does. A changed input shows
 in directions along which the network hardly varied before (`docs/drift.md` has the figures).
@@ -12,7 +13,7 @@ in directions along which the network hardly varied before (`docs/drift.md` has 
 Source of the design: Rabanser, Günnemann and Lipton, Failing Loudly, NeurIPS 2019 (univariate tests with correction, on
 a learned representation). The tests themselves and their sources: `loopline.monitoring.two_sample`.
 
-N examples (R of the reference, C current), D embedding, P components, K classes.
+N examples (R of the reference, C current), D embedding, P components, K outputs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopline.core.errors import InputError
-from loopline.core.records import DriftReport, DriftTest, utc_now
+from loopline.core.records import DriftReport, DriftTest, Task, utc_now
+from loopline.monitoring.features import Feature, answer_features
 from loopline.monitoring.two_sample import Difference, energy_test, gap_test, holm, label_test, principal_components
 
 DEFAULT_FALSE_ALARM_RATE = 0.01
@@ -36,16 +38,17 @@ COMPONENT = "embedding PC "
 # about an eighth of a spread.
 MINIMUM_SHARE_EFFECT = 0.05
 MINIMUM_ENERGY_EFFECT = 0.002
-# The smallest p that permutations can give is 1/(1 + their number); corrected for four shares it must still alarm.
-_PERMUTATIONS_PER_RATE = 20
+# The smallest p that permutations can give is 1/(1 + their number); corrected for all shares it must still alarm, with
+# room to spare.
+_PERMUTATIONS_PER_SHARE = 5
 
 
 @dataclass(frozen=True)
 class DriftSample:
-    """Embeddings and probabilities of the same examples."""
+    """Embeddings and outputs of the same examples."""
 
     embedding_ND: NDArray[np.float32]
-    probability_NK: NDArray[np.float32]
+    outputs_NK: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.embedding_ND)
@@ -58,7 +61,11 @@ class DriftSubject:
     model: str
     bundle_digest: str
     reference_digest: str
-    label_names: Sequence[str]
+    task: Task
+    # Of the K outputs: label names; `value`, `low`, `high`; a text's features.
+    output_names: Sequence[str]
+    # Of a predicted value.
+    unit: str | None = None
     window: tuple[datetime | None, datetime | None] = (None, None)
 
 
@@ -142,32 +149,38 @@ def _findings(
     reference: DriftSample, current: DriftSample, subject: DriftSubject, *, false_alarm_rate: float, seed: int
 ) -> list[_Finding]:
     rng = np.random.default_rng(seed)
-    num_permutations = int(np.ceil(_PERMUTATIONS_PER_RATE / false_alarm_rate))
+    features = [
+        answer_features(subject.task, sample.outputs_NK, subject.output_names) for sample in (reference, current)
+    ]
+    # One share for the embeddings as a whole, one for the components together, one for each feature of the answers.
+    num_shares = 2 + len(features[0])
+    num_permutations = int(np.ceil(_PERMUTATIONS_PER_SHARE * num_shares / false_alarm_rate))
     energy = energy_test(reference.embedding_ND, current.embedding_ND, num_permutations=num_permutations, rng=rng)
-    counts_2K = np.stack([_label_counts(sample, len(subject.label_names)) for sample in (reference, current)])
-    labels = label_test(counts_2K, num_permutations=num_permutations, rng=rng)
-    confidence = gap_test(reference.probability_NK.max(axis=1), current.probability_NK.max(axis=1))
+    findings = [_Finding("embedding", "energy distance", energy, MINIMUM_ENERGY_EFFECT)]
+    for expected, found in zip(*features, strict=True):
+        if expected.label_names:
+            counts_2K = np.stack([_label_counts(feature) for feature in (expected, found)])
+            labels = label_test(counts_2K, num_permutations=num_permutations, rng=rng)
+            findings.append(_Finding(expected.name, "chi-squared", labels, MINIMUM_SHARE_EFFECT))
+        else:
+            findings.append(_gap_finding(expected.name, expected.column_N, found.column_N))
     components_RP, components_CP = principal_components(reference.embedding_ND, current.embedding_ND)
     num_components = components_RP.shape[1]
-    return [
-        _Finding("embedding", "energy distance", energy, MINIMUM_ENERGY_EFFECT),
-        _Finding("predicted labels", "chi-squared", labels, MINIMUM_SHARE_EFFECT),
-        _Finding("confidence", "Kolmogorov–Smirnov", confidence, MINIMUM_SHARE_EFFECT),
-        *(
-            _Finding(
-                f"{COMPONENT}{index + 1}",
-                "Kolmogorov–Smirnov",
-                gap_test(components_RP[:, index], components_CP[:, index]),
-                MINIMUM_SHARE_EFFECT,
-                weight=1 / num_components,
-            )
-            for index in range(num_components)
-        ),
-    ]
+    for index in range(num_components):
+        name, weight = f"{COMPONENT}{index + 1}", 1 / num_components
+        findings.append(_gap_finding(name, components_RP[:, index], components_CP[:, index], weight=weight))
+    return findings
 
 
-def _label_counts(sample: DriftSample, num_labels: int) -> NDArray[np.int64]:
-    return np.bincount(sample.probability_NK.argmax(axis=1), minlength=num_labels).astype(np.int64)
+def _gap_finding(
+    name: str, reference_R: NDArray[np.floating], current_C: NDArray[np.floating], *, weight: float = 1.0
+) -> _Finding:
+    gap = gap_test(reference_R, current_C)
+    return _Finding(name, "Kolmogorov–Smirnov", gap, MINIMUM_SHARE_EFFECT, weight)
+
+
+def _label_counts(feature: Feature) -> NDArray[np.int64]:
+    return np.bincount(feature.column_N, minlength=len(feature.label_names)).astype(np.int64)
 
 
 def _check(reference: DriftSample, current: DriftSample, subject: DriftSubject) -> None:
@@ -177,13 +190,13 @@ def _check(reference: DriftSample, current: DriftSample, subject: DriftSubject) 
             next_command=f"loopline drift {subject.model} --since 7d",
         )
     for name, sample in (("reference", reference), ("window", current)):
-        shapes = sample.embedding_ND.shape, sample.probability_NK.shape
-        if len(shapes[0]) != 2 or shapes[1] != (len(sample), len(subject.label_names)):
+        shapes = sample.embedding_ND.shape, sample.outputs_NK.shape
+        if len(shapes[0]) != 2 or shapes[1] != (len(sample), len(subject.output_names)):
             raise InputError(
-                f"the {name} has embeddings {shapes[0]} and probabilities {shapes[1]}; "
-                f"expected (N, D) and (N, {len(subject.label_names)})."
+                f"the {name} has embeddings {shapes[0]} and outputs {shapes[1]}; "
+                f"expected (N, D) and (N, {len(subject.output_names)})."
             )
-        if not np.isfinite(sample.embedding_ND).all() or not np.isfinite(sample.probability_NK).all():
+        if not np.isfinite(sample.embedding_ND).all() or not np.isfinite(sample.outputs_NK).all():
             raise InputError(f"the {name} holds NaN or infinity; expected finite numbers.")
     if reference.embedding_ND.shape[1] != current.embedding_ND.shape[1]:
         raise InputError(

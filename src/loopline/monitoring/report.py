@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loopline.core.records import DriftReport, DriftTest
 from loopline.core.store import replace_folder, write_record, write_text
-from loopline.monitoring.drift import DriftSample, drift_sentence, shown_tests
+from loopline.monitoring.drift import DriftSample, DriftSubject, drift_sentence, shown_tests
+from loopline.monitoring.features import Feature, answer_features
 from loopline.monitoring.two_sample import principal_components
 from loopline.page import Figure, Figures, KeyFigure, KeyFigures, Section, Table, Text, Verdict, render_page
-from loopline.plots import drift_tests_png, embedding_png, label_shares_png
+from loopline.plots import distributions_png, drift_tests_png, embedding_png, label_shares_png
 
 RECORD_FILE = "drift.json"
 PAGE_FILE = "drift.html"
@@ -27,16 +28,16 @@ _HOW_TO_READ = (
 
 
 def write_drift_report(
-    report: DriftReport, reference: DriftSample, current: DriftSample, label_names: Sequence[str], *, output: Path
+    report: DriftReport, reference: DriftSample, current: DriftSample, subject: DriftSubject, *, output: Path
 ) -> None:
     """Writes the record and the page to the folder `output`, which is replaced as a whole."""
-    page = drift_page(report, reference, current, label_names)
+    page = drift_page(report, reference, current, subject)
     with replace_folder(output) as folder:
         write_record(folder / RECORD_FILE, report)
         write_text(folder / PAGE_FILE, page)
 
 
-def drift_page(report: DriftReport, reference: DriftSample, current: DriftSample, label_names: Sequence[str]) -> str:
+def drift_page(report: DriftReport, reference: DriftSample, current: DriftSample, subject: DriftSubject) -> str:
     """The report as one HTML page: verdict, key figures, plots, every test."""
     lead = (
         f"{report.num_current:,} predictions, from {_moment(report.window_start, 'the first')} to "
@@ -45,7 +46,7 @@ def drift_page(report: DriftReport, reference: DriftSample, current: DriftSample
     tests = Table("Two-sample tests of window against reference", _COLUMNS, tuple(_row(test) for test in report.tests))
     sections = [
         Section("", (Verdict("bad" if report.drifted else "good", drift_sentence(report)), _key_figures(report))),
-        Section("What differs", (Figures((_tests_figure(report), _labels_figure(reference, current, label_names))),)),
+        Section("What differs", (Figures((_tests_figure(report), *_answer_figures(reference, current, subject))),)),
         Section("Embeddings", (Figures(_embedding_figures(reference, current)),)),
         Section("Tests", (Text(_HOW_TO_READ), tests)),
     ]
@@ -77,16 +78,30 @@ def _tests_figure(report: DriftReport) -> Figure:
     )
 
 
-def _labels_figure(reference: DriftSample, current: DriftSample, label_names: Sequence[str]) -> Figure:
-    reference_K, current_K = (
-        np.bincount(sample.probability_NK.argmax(axis=1), minlength=len(label_names)) / len(sample)
-        for sample in (reference, current)
-    )
-    return Figure(
-        label_shares_png(reference_K, current_K, label_names),
-        alt="Bars: share of each predicted label in reference and window.",
-        caption="Predicted labels.",
-    )
+def _answer_figures(reference: DriftSample, current: DriftSample, subject: DriftSubject) -> list[Figure]:
+    """Labels as bars; every other feature of the answers, but for a classifier's confidence, as two histograms."""
+    features = [
+        answer_features(subject.task, sample.outputs_NK, subject.output_names) for sample in (reference, current)
+    ]
+    figures = []
+    for expected, found in zip(*features, strict=True):
+        if expected.label_names:
+            shares_K, current_K = (_label_shares(feature) for feature in (expected, found))
+            png = label_shares_png(shares_K, current_K, expected.label_names)
+            words = "Bars: share of each predicted label in reference and window."
+        elif subject.task == "classification":
+            continue
+        else:
+            name = f"{expected.name}, {subject.unit}" if subject.unit else expected.name
+            png = distributions_png(expected.column_N, found.column_N, xlabel=name)
+            words = f"Two histograms: {expected.name} in reference and window."
+        figures.append(Figure(png, alt=words, caption=f"{expected.name.capitalize()}."))
+    return figures
+
+
+def _label_shares(feature: Feature) -> NDArray[np.float64]:
+    counts_K = np.bincount(feature.column_N, minlength=len(feature.label_names))
+    return counts_K / len(feature.column_N)
 
 
 def _embedding_figures(reference: DriftSample, current: DriftSample) -> tuple[Figure, ...]:

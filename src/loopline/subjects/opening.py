@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopline.core.progress import track
-from loopline.core.records import DatasetRef, ModelBundle, ModelVersion, Run, Signature, Task
+from loopline.core.records import DatasetRef, ModelBundle, ModelVersion, Run, Signature, Task, TransformStep
 from loopline.core.store import read_record
 from loopline.core.workspace import Workspace
 from loopline.predictor import Predicted, Predictor, PredictorLike, open_predictor
@@ -37,10 +37,14 @@ class Subject:
     kind: Literal["run", "bundle"]
     # The run's id, or the bundle's digest.
     key: str
+    # The run itself, or the one that the bundle was made from.
+    run_id: str
     task: Task
     dataset: DatasetRef
     label_names: tuple[str, ...]
     unit: str | None
+    # The share of truths that its intervals are said to hold, where it states intervals.
+    coverage: float | None
     # The answers to a split, in its order.
     predict: PredictSplit
 
@@ -82,10 +86,12 @@ def _open_run(run: Run, workspace: Workspace) -> Subject:
     return Subject(
         "run",
         run.run_id,
+        run.run_id,
         signature.task,
         signature.dataset,
         signature.label_names,
         signature.unit,
+        _stated_coverage(signature.postprocess),
         lambda reader, cache: _predict_arrays(reader, pipeline, cache, answer),
     )
 
@@ -98,7 +104,21 @@ def _open_bundle(predictor: PredictorLike) -> Subject:
             return _predict_arrays(reader, predictor.pipeline, cache, lambda x_N: predictor.predict_columns(list(x_N)))
         return _predict_raws(reader, predictor)
 
-    return Subject("bundle", bundle.digest, bundle.task, bundle.dataset, bundle.label_names, bundle.unit, predict)
+    return Subject(
+        "bundle",
+        bundle.digest,
+        bundle.run_id,
+        bundle.task,
+        bundle.dataset,
+        bundle.label_names,
+        bundle.unit,
+        _stated_coverage(bundle.postprocess),
+        predict,
+    )
+
+
+def _stated_coverage(postprocess: Sequence[TransformStep]) -> float | None:
+    return next((float(step.params["coverage"]) for step in postprocess if step.name == "interval"), None)
 
 
 def _predict_arrays(

@@ -4,6 +4,15 @@ A tracker is four methods. A tracker that fails while the run goes on is left al
 dead server at the other end must not cost a training run.
 """
 
+from loopline.tracking.evaluations import log_evaluation
 from loopline.tracking.tracker import TRACKERS, GuardedTracker, Tracker, TrackerConfig, TrackingWarning, open_tracker
 
-__all__ = ["TRACKERS", "GuardedTracker", "Tracker", "TrackerConfig", "TrackingWarning", "open_tracker"]
+__all__ = [
+    "TRACKERS",
+    "GuardedTracker",
+    "Tracker",
+    "TrackerConfig",
+    "TrackingWarning",
+    "log_evaluation",
+    "open_tracker",
+]

@@ -35,7 +35,7 @@ class MlflowConfig(TrackerConfig):
     system_metrics_s: float = Field(default=5.0, ge=0)
 
     def open(self, run: RunFolder, workspace: Workspace) -> tuple[Tracker, str | None]:
-        client = _client(workspace)
+        client = open_client(workspace)
         run_id = run.record.tracker_run_id
         if run_id is None:
             run_id = _create_run(client, self.experiment, run.record, workspace)
@@ -84,7 +84,8 @@ class MlflowTracker:
         self._client.set_terminated(self._run_id, status=_STATUS[status])
 
 
-def _client(workspace: Workspace) -> MlflowClient:
+def open_client(workspace: Workspace) -> MlflowClient:
+    """A client of the server that MLFLOW_TRACKING_URI names, or of the workspace's own database."""
     # MLflow reads this when it is imported; a user's own setting stays.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient

@@ -117,6 +117,8 @@ class Evaluation(Record):
     label_names: tuple[str, ...] = ()
     # Of predicted values: their unit, what was predicted per true level where there are few, the furthest off.
     unit: str | None = None
+    # The share of truths that the model says its intervals hold.
+    stated_coverage: float | None = Field(default=None, gt=0, lt=1)
     levels: tuple[LevelBand, ...] = ()
     furthest: tuple[ValueExample, ...] = ()
     # Of translations: how the metrics were computed, in sacreBLEU's words, and the worst and the best.
