@@ -18,6 +18,7 @@ _EXPORTS = {
     "LooplineError": "loopline.core.errors:LooplineError",
     "train": "loopline.loop:train",
     "verify_resume": "loopline.loop:verify_resume",
+    "sweep": "loopline.loop:sweep",
     "runs": "loopline.loop:runs",
     "evaluate": "loopline.loop:evaluate",
     "export": "loopline.loop:export",

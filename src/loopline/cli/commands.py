@@ -20,6 +20,8 @@ COMMANDS = (
     Command("Data", "data", "loopline.cli.data:data", "get, snapshot, show, verify, diff: datasets as snapshots."),
     Command("Train", "train", "loopline.cli.train:train", "Train from a recipe with Hydra overrides; resume exactly."),
     Command("Train", "verify-resume", "loopline.cli.train:verify_resume", "Kill a run, resume it, compare weights."),
+    Command("Sweep", "sweep", "loopline.cli.sweep:sweep", "Search a space of configurations; killed, it goes on."),
+    Command("Sweep", "sweeps", "loopline.cli.sweep:sweeps", "show: what was searched, and what came out."),
     Command("Track", "runs", "loopline.cli.runs:runs", "What ran: with which code, data, configuration, result."),
     Command("Evaluate", "evaluate", "loopline.cli.evaluate:evaluate", "Metrics with intervals, tables and plots."),
     Command("Bundle", "export", "loopline.cli.export:export", "Turn a run into a bundle: graph, transforms, proof."),

