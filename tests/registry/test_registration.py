@@ -127,8 +127,8 @@ def test_mlflow_loads_and_predicts(
     answers = open_predictor(bundles[0]).predict_raw(raws)
     frame = model.predict(pd.DataFrame({"image": raws}))
     assert list(frame.columns) == ["label", "probability_circle", "probability_cross", "probability_square"]
-    assert list(frame["label"]) == [answer.label for answer in answers]
-    assert frame.drop(columns="label").to_numpy().tolist() == [answer.probabilities.tolist() for answer in answers]
+    assert list(frame["label"]) == [answer.predicted for answer in answers]
+    assert frame.drop(columns="label").to_numpy().tolist() == [answer.outputs.tolist() for answer in answers]
     with pytest.raises(MlflowException, match="Model is missing inputs"):
         model.predict(pd.DataFrame({"picture": raws}))
     assert capfd.readouterr().err == ""

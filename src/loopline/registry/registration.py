@@ -15,6 +15,7 @@ from loopline.core.records import ModelBundle, ModelVersion
 from loopline.core.store import atomic_folder, write_bytes
 from loopline.core.workspace import Workspace
 from loopline.registry.client import registry_client, registry_lock, user_name
+from loopline.registry.pyfunc import model_signature
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -83,13 +84,9 @@ def _write_model_folder(folder: Path, bundle: ModelBundle, target: Path) -> Path
 
 def _describe_model(bundle: ModelBundle) -> Model:
     """The file `MLmodel`, by which MLflow finds our loader and shows what goes in and out."""
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.models import Model
 
-    inputs = Schema([ColSpec(DataType.binary, bundle.input_kind)])
-    probabilities = [ColSpec(DataType.double, f"probability_{label}") for label in bundle.label_names]
-    outputs = Schema([ColSpec(DataType.string, "label"), *probabilities])
-    model = Model(signature=ModelSignature(inputs=inputs, outputs=outputs), model_uuid=bundle.digest[:32])
+    model = Model(signature=model_signature(bundle), model_uuid=bundle.digest[:32])
     model.add_flavor(
         "python_function",
         loader_module="loopline.registry.pyfunc",
