@@ -182,6 +182,49 @@ def test_the_commands_print_what_the_functions_return(
     assert (code, json.loads(text)["drifted"]) == (3, True)
 
 
+def test_truths_that_came_back_are_judged(
+    walked: tuple[Workspace, DemoReport], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`evaluate --from-feedback` judges the logged predictions whose truth is known, and says how few there are."""
+    place, _ = walked
+
+    def run(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["--home", str(place.root), "evaluate", "fashion@1", *words])
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out + printed.err
+
+    code, text = run("--from-feedback")
+    assert code == 1
+    assert "0 of" in text
+    with open_log(place.prediction_log) as log:
+        logged = log.read()
+        for row in logged[:20]:
+            log.label(row.request_id, "zero" if row is logged[0] else row.predicted, rating="up")
+    code, text = run("--from-feedback", "--since", "1h", "--json", "--output", str(tmp_path / "e"))
+    found = json.loads(text)
+    assert (code, found["split"], found["num_examples"], found["ratings"]["num_up"]) == (0, "feedback", 20, 20)
+    assert found["metrics"]["accuracy"]["value"] == (1 if logged[0].predicted == "zero" else 0.95)
+    code, text = run("--from-feedback", "--output", str(tmp_path / "e"))
+    assert "rated by people: 20 up, 0 down" in text
+    for words in (("--from-feedback", "--split", "test"), ("--since", "1h")):
+        assert run(*words)[0] == 2
+
+
+def test_the_evaluation_stands_in_mlflow(walked: tuple[Workspace, DemoReport]) -> None:
+    """Figures, plots and page of the demo's evaluation joined the run that training tracked, pictures included."""
+    from loopline.tracking.mlflow import open_client
+
+    place, report = walked
+    run = next(run for run in loop.runs(workspace=place) if run.tracker == "mlflow")
+    assert run.tracker_run_id is not None
+    client = open_client(place)
+    (metric,) = client.get_metric_history(run.tracker_run_id, "evaluation-test/accuracy")
+    assert metric.value == pytest.approx(report.accuracy)
+    names = {Path(item.path).name for item in client.list_artifacts(run.tracker_run_id, "evaluation-test")}
+    assert names == {"calibration.png", "confusion.png", "hardest.png", "tsne.png", "evaluation.html"}
+
+
 def test_a_server_that_cannot_start_is_an_error(walked: tuple[Workspace, DemoReport], tmp_path: Path) -> None:
     """The demo's server says why it did not start."""
     place, _ = walked
