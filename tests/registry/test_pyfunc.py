@@ -22,7 +22,7 @@ from loopline.predictor import LabelAnswer, open_predictor
 from loopline.registry import promote, register
 from loopline.testing import make_png, make_value_bundle
 
-ROWS = [[9.5, 11.0, 10.25], [8, 9, 10]]
+ROWS: list[list[float]] = [[9.5, 11.0, 10.25], [8, 9, 10]]
 
 
 def load(folder: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Any:

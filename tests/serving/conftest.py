@@ -21,7 +21,7 @@ from loopline.core.errors import SkewError
 from loopline.prediction_log import open_log
 from loopline.predictor import Answer, PredictorLike, open_predictor
 from loopline.serving import ServeSettings, build_app
-from loopline.testing import make_bundle, make_png
+from loopline.testing import make_bundle, make_png, make_value_bundle
 
 BOUNDARY = "a-boundary"
 MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -31,6 +31,12 @@ MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of three shapes over 28×28 grey pixels; read only."""
     return make_bundle(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture(scope="session")
+def value_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of rows of three numbers to a weight in kg; read only."""
+    return make_value_bundle(tmp_path_factory.mktemp("value-bundles"))
 
 
 @pytest.fixture(scope="session")
@@ -185,12 +191,12 @@ class Process:
 
 @pytest.fixture
 def server(bundle_folder: Path, tmp_path: Path) -> Callable[..., AbstractContextManager[Process]]:
-    """`with server("--option", "1") as process`: a real server on a free port."""
+    """`with server("--option", "1") as process`: a real server on a free port; of the pictures, or of `bundle`."""
 
     @contextmanager
-    def start(*options: str, command: str = "serve") -> Iterator[Process]:
-        home = tmp_path / "home"
-        arguments = ["--home", str(home), command, str(bundle_folder), "--port", "0", "--num-threads", "1", *options]
+    def start(*options: str, command: str = "serve", bundle: Path | None = None) -> Iterator[Process]:
+        home, model = tmp_path / "home", str(bundle or bundle_folder)
+        arguments = ["--home", str(home), command, model, "--port", "0", "--num-threads", "1", *options]
         errors = tmp_path / "server.err"
         with errors.open("w") as file:
             popen = subprocess.Popen(

@@ -21,6 +21,8 @@ from loopline.serving.page import _ASSETS, _FOLDER
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
 # How WebDriver marks an element in its JSON.
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+# How WebDriver spells keys that are no characters.
+CONTROL_ENTER = "\ue009\ue007"
 needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed")
 
 Serving = Callable[..., AbstractContextManager[Any]]
@@ -140,6 +142,53 @@ def test_a_person_uploads_corrects_and_meets_an_error(
         with open_log(process.log) as log:
             (row,) = log.read()
     assert (row.request_id, row.predicted, row.label) == (request_id, label, true)
+
+
+@needs_browser
+def test_numbers_are_typed_and_corrected(
+    server: Callable[..., AbstractContextManager[Any]], browser: Browser, value_folder: Path, tmp_path: Path
+) -> None:
+    """The box holds an example; the value stands on a scale with its interval, and the truth is judged by it."""
+    (tmp_path / "row.json").write_text("[9, 10, 11]")
+    with server(command="ui", bundle=value_folder) as process:
+        browser.open(process.url)
+        browser.wait("document.getElementById('example').value.startsWith('[')")
+        assert browser.run("document.getElementById('example-words').textContent") == "JSON: numbers of 3"
+        browser.type("#example", CONTROL_ENTER)
+        label = browser.wait("document.querySelector('.label')?.textContent")
+        assert label.endswith(" kg")
+        assert "holds the truth of 90.0" in browser.run("document.querySelector('.confidence').textContent")
+        assert browser.run("document.querySelector('.between').getBoundingClientRect().width") > 5
+        browser.type(".feedback input", "1000")
+        browser.click(".feedback button")
+        said = browser.wait("document.querySelector('.feedback-said').textContent")
+        assert said.endswith("too low, outside the interval.")
+        browser.type("#files", str(tmp_path / "row.json"))
+        browser.wait("document.querySelectorAll('.label').length === 2")
+        browser.run("document.getElementById('example').value = '[1, 2'")
+        browser.click("#box button")
+        assert "no JSON" in browser.wait("document.getElementById('notice').textContent")
+        assert browser.complaints() == []
+        assert process.stop() == 0
+        with open_log(process.log) as log:
+            assert [row.label for row in log.read()] == ["1000.0", None]
+
+
+@needs_browser
+def test_the_interface_is_described_offline(
+    server: Callable[..., AbstractContextManager[Any]], browser: Browser, value_folder: Path
+) -> None:
+    """/docs lists every route with its fields and a command, from the server alone; on a telephone, too."""
+    with server(bundle=value_folder) as process:
+        browser.narrow(390)
+        browser.open(f"{process.url}/docs")
+        routes = browser.wait("document.querySelectorAll('.route pre').length")
+        assert routes == 7
+        text = browser.run("document.querySelector('main').textContent")
+        assert f"curl -F file=@FILE {process.url}/predict" in text
+        assert "ValuePrediction" in text
+        assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+        assert browser.complaints() == []
 
 
 @needs_browser

@@ -35,11 +35,6 @@ ROW = [9.5, 11.0, 10.25]
 
 
 @pytest.fixture(scope="module")
-def value_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_value_bundle(tmp_path_factory.mktemp("value-bundles"))
-
-
-@pytest.fixture(scope="module")
 def valuer(value_folder: Path) -> PredictorLike:
     """Rows of three numbers to a weight in kg."""
     return open_predictor(value_folder, num_threads=1)
@@ -278,9 +273,9 @@ def test_a_list_is_bounded_and_texts_are_json(texts: Any) -> None:
 
 def test_the_address_can_hold_a_text(texts: Any) -> None:
     """Percent-encoded, with slashes, question marks and emoji; not too long, and UTF-8."""
-    for text in ("a dog runs.", "either/or", "50 % why?", "süß 🐕", "a+b"):
+    for text in ("a dog runs.", "either/or", "50 % why?", "süß 🐕", "a+b", "one\ntwo", "/translate/x"):
         answer = texts.http.get(f"/translate/{quote(text, safe='')}")
-        assert answer.json()["text"] == text.upper()
+        assert answer.json()["text"] == " ".join(text.split()).upper()
     assert texts.error(texts.http.get("/translate/"), 422)["code"] == "invalid_example"
     assert "no UTF-8" in texts.error(texts.http.get("/translate/%ff"), 422)["message"]
     long = texts.error(texts.http.get(f"/translate/{'a' * MAX_URL_BYTES}"), 414)

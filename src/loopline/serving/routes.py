@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from loopline.core.errors import InvalidExample
@@ -43,6 +44,16 @@ MAX_URL_BYTES = 8_000
 _FILE = {"type": "string", "format": "binary"}
 
 
+class _AnyText(PathConvertor):
+    """The rest of an address, line breaks included, before which Starlette's own `path` ends."""
+
+    regex = "(?s:.*)"
+
+
+# How Starlette is told of a convertor: by name, for the whole process.
+register_url_convertor("any_text", _AnyText())
+
+
 def model_routes(service: Service) -> APIRouter:
     """All routes of the model that `service` answers with, described by the schemas of its input kind and task."""
     routes, task = APIRouter(), service.task
@@ -59,7 +70,7 @@ def model_routes(service: Service) -> APIRouter:
         _post(routes, "/predict/batch", _predict_files, summary, answer=task.batch_kind, body=several)
     if service.predictor.bundle.task == "translation":
         routes.add_api_route(
-            "/translate/{text:path}",
+            "/translate/{text:any_text}",
             _translate,
             summary="Translate the text in the address",
             response_model=task.prediction_kind,
