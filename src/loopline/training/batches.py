@@ -8,6 +8,7 @@ have seen. N examples of a batch, H height, W width, C channels, R random number
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +62,19 @@ class _Plan(NamedTuple):
 _PICTURE, _BATCH = 1, 2
 
 
-class Batches(Dataset[Batch]):
+class BatchSource(Dataset[Batch], ABC):
+    """Batches by key, as many each epoch; what they hold is a function of the key."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The batches of an epoch."""
+
+    @abstractmethod
+    def __getitem__(self, key: BatchKey) -> Batch:
+        """One batch."""
+
+
+class Batches(BatchSource):
     """A split's batches by key. Training ones are shuffled, augmented and all of one size; others are plain and all.
 
     Pickled without its arrays: a worker process maps the decoded cache itself.
@@ -166,7 +179,7 @@ class Place(Sampler[BatchKey]):
 class Loader:
     """Iterates over batches, in `num_workers` processes; can go on in mid-epoch: Lightning keeps its state."""
 
-    def __init__(self, batches: Batches, *, num_workers: int) -> None:
+    def __init__(self, batches: BatchSource, *, num_workers: int) -> None:
         # Lightning looks for these two as a DataLoader has them, and calls `sampler.set_epoch`.
         self.sampler = Place(len(batches))
         self.batch_sampler = None

@@ -59,6 +59,8 @@ class Checkpoints(Checkpoint):
     ) -> None:
         if trainer.is_last_batch:
             return  # the epoch's end follows, which saves what validation found too
+        if (batch_idx + 1) % self._config.trainer.accumulate_grad_batches:
+            return  # gradients are half added up, and no checkpoint holds them
         if self._stop.requested or trainer.global_step % self._config.checkpoint.every_n_steps == 0:
             self._save(trainer)
 

@@ -68,7 +68,17 @@ class TrainerConfig(Record):
     gradient_clip_val: float | None = Field(default=None, gt=0)
     # Share of the old in a running mean of the weights over steps, which is then what is evaluated and exported.
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    # The same for the plain mean of the weights at the ends of the last so many epochs.
+    average_epochs: int | None = Field(default=None, ge=2)
+    # Batches whose gradients are added up for one step: a large batch in the memory of a small one.
+    accumulate_grad_batches: int = Field(default=1, ge=1)
     log_every_n_steps: int = Field(default=50, ge=1)
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.ema_decay is not None and self.average_epochs is not None:
+            raise ValueError("ema_decay and average_epochs given; expected at most one of them")
+        return self
 
 
 class CheckpointConfig(Record):

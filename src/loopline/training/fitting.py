@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import platform
 import sys
 import warnings
@@ -124,7 +125,8 @@ def _fit(run: RunFolder, job: Job, log: MetricsLog, stop: StopRequest) -> tuple[
     if last is None:
         config.model.start(network, input_shape=job.input_shape, num_outputs=job.num_outputs)
     training, checking = config.task.loaders(job)
-    module = config.task.module(network, job, num_steps=config.trainer.max_epochs * len(training), log=log)
+    steps_per_epoch = math.ceil(len(training) / config.trainer.accumulate_grad_batches)
+    module = config.task.module(network, job, num_steps=config.trainer.max_epochs * steps_per_epoch, log=log)
     trainer = _trainer(config, checkpoints, run.path)
     if last is None:
         log.rewind(0)
@@ -153,6 +155,7 @@ def _trainer(config: TrainConfig, checkpoints: Checkpoints, folder: Path) -> Tra
         precision=config.trainer.precision,
         max_epochs=config.trainer.max_epochs,
         gradient_clip_val=config.trainer.gradient_clip_val,
+        accumulate_grad_batches=config.trainer.accumulate_grad_batches,
         deterministic=config.trainer.deterministic,
         callbacks=callbacks,
         default_root_dir=folder,

@@ -36,7 +36,7 @@ class Job:
     @property
     def num_outputs(self) -> int:
         """K of the network's first output."""
-        return self.config.task.num_outputs(self.snapshot.manifest)
+        return self.config.task.num_outputs(self)
 
     def signature(self) -> Signature:
         """What surrounds the network, as the run's folder keeps it."""

@@ -22,6 +22,7 @@ OPTIMIZERS = {
 SCHEDULERS = {
     "constant": "loopline.training.optimizers:ConstantConfig",
     "cosine": "loopline.training.optimizers:CosineConfig",
+    "inverse_sqrt": "loopline.training.optimizers:InverseSqrtConfig",
 }
 
 
@@ -113,3 +114,15 @@ class CosineConfig(SchedulerConfig):
             # Never quite zero: the first step would be wasted.
             return 0.02 + 0.98 * progress / self.warmup
         return 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
+
+
+class InverseSqrtConfig(SchedulerConfig):
+    """Linear warm-up over the share `warmup` of all steps, then down with their root (Vaswani et al., 2017)."""
+
+    name: Literal["inverse_sqrt"] = "inverse_sqrt"
+    warmup: float = Field(default=0.1, gt=0, lt=1)
+
+    def factor(self, progress: float) -> float:
+        if progress < self.warmup:
+            return 0.02 + 0.98 * progress / self.warmup
+        return math.sqrt(self.warmup / progress)

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from loopline.core.errors import StateError
 from loopline.networks import Network
-from loopline.training.average import Average
+from loopline.training.average import Average, EpochAverage, MovingAverage
 from loopline.training.batches import Batch
 from loopline.training.config import TrainConfig
 from loopline.training.metrics_log import MetricsLog
@@ -46,15 +46,17 @@ class Sums:
 class TrainingModule(LightningModule, ABC):
     """Trains a network; `metrics` holds the figures of the last whole epoch.
 
-    With `trainer.ema_decay`, `average` is a running mean of the network's weights, and validation measures that.
+    With `trainer.ema_decay` or `trainer.average_epochs`, `average` is a mean of the network's weights over training,
+    and validation measures that.
     """
 
     def __init__(self, network: Network, config: TrainConfig, *, num_steps: int, log: MetricsLog) -> None:
         super().__init__()
         self.network = network
         self.metrics: dict[str, float] = {}
-        decay = config.trainer.ema_decay
-        self._average = None if decay is None else Average(network, decay)
+        # Figures of the validation split that are no means over its examples.
+        self.measured: dict[str, float] = {}
+        self._average = _average(network, config)
         # Registered under this name, and so in every checkpoint.
         self.average = None if self._average is None else self._average.mean
         self._config = config
@@ -71,6 +73,10 @@ class TrainingModule(LightningModule, ABC):
     def sums(self, outputs_NK: Tensor, batch: Batch) -> dict[str, float]:
         """What is summed over the batch's examples beside the loss, by metric."""
 
+    def num_counted(self, batch: Batch) -> int:
+        """How many examples (of texts: tokens) the mean loss of a batch is over."""
+        return len(batch.targets_N)
+
     def figures(self, means: dict[str, float]) -> dict[str, float]:
         """The metrics of a split from its means; most are the means."""
         return means
@@ -82,7 +88,8 @@ class TrainingModule(LightningModule, ABC):
         step = self.global_step + 1
         self._refuse_nan("train/loss", value, step)
         self._add(self._train, value, outputs_NK.detach(), batch)
-        if step % self._config.trainer.log_every_n_steps == 0:
+        last_of_step = (batch_index + 1) % self._config.trainer.accumulate_grad_batches == 0
+        if last_of_step and step % self._config.trainer.log_every_n_steps == 0:
             rate = max(float(group["lr"]) for group in self.trainer.optimizers[0].param_groups)
             self._log.record({"train/batch_loss": value, "train/learning_rate": rate}, step)
         return loss
@@ -97,11 +104,12 @@ class TrainingModule(LightningModule, ABC):
         """Steps, and moves the average along: here and not in a later hook, so that a checkpoint holds both or none."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if self._average is not None:
-            self._average.update(self.global_step)
+            self._average.after_step(self.global_step)
 
     def on_validation_epoch_start(self) -> None:
         self._validation = Sums()
         if self._average is not None:
+            self._average.after_epoch(self.current_epoch)
             self._average.swap()
 
     def on_validation_epoch_end(self) -> None:
@@ -117,7 +125,7 @@ class TrainingModule(LightningModule, ABC):
             f"{split}/{name}": value
             for split, sums in (("train", self._train), ("validation", self._validation))
             for name, value in self.figures(sums.means()).items()
-        }
+        } | {f"validation/{name}": value for name, value in self.measured.items()}
         self._refuse_nan("validation/loss", self.metrics["validation/loss"], self.global_step)
         self._train = Sums()
         self._log.record(self.metrics, self.global_step)
@@ -140,7 +148,7 @@ class TrainingModule(LightningModule, ABC):
         self._log.rewind(checkpoint["global_step"])
 
     def _add(self, sums: Sums, loss: float, outputs_NK: Tensor, batch: Batch) -> None:
-        num_examples = len(batch.targets_N)
+        num_examples = self.num_counted(batch)
         sums.add({"loss": loss * num_examples, **self.sums(outputs_NK, batch)}, num_examples)
 
     def _refuse_nan(self, name: str, value: float, step: int) -> None:
@@ -152,3 +160,12 @@ class TrainingModule(LightningModule, ABC):
                 next_command=f"loopline train … optimizer.lr={self._config.optimizer.lr / 10:g} "
                 "trainer.gradient_clip_val=1",
             )
+
+
+def _average(network: Network, config: TrainConfig) -> Average | None:
+    decay, num_epochs = config.trainer.ema_decay, config.trainer.average_epochs
+    if decay is not None:
+        return MovingAverage(network, decay)
+    if num_epochs is not None:
+        return EpochAverage(network, num_epochs=num_epochs, max_epochs=config.trainer.max_epochs)
+    return None

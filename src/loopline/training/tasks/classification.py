@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from loopline.core.records import DatasetManifest, Task, TransformStep
+from loopline.core.records import Task, TransformStep
 from loopline.networks import Network
 from loopline.training.tasks.task import Direction, TaskConfig
 
@@ -30,8 +30,8 @@ class ClassificationConfig(TaskConfig):
     # `balanced` weighs the loss of an example by how rare its class is in the train split; the mean weight is 1.
     class_weights: Literal["none", "balanced"] = "none"
 
-    def num_outputs(self, manifest: DatasetManifest) -> int:
-        return len(manifest.label_names)
+    def num_outputs(self, job: Job) -> int:
+        return len(job.snapshot.manifest.label_names)
 
     def loss_weights(self, job: Job) -> list[float] | None:
         """The weight of each class in the training loss, or None where all are 1; one without examples has 0."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from loopline.core.records import DatasetManifest, Task, TransformStep
+from loopline.core.records import Task, TransformStep
 from loopline.networks import Network
 from loopline.training.tasks.task import Direction, TaskConfig
 
@@ -36,7 +36,7 @@ class RegressionConfig(TaskConfig):
     # Of the target, as `kg N/ha`; for people.
     unit: str | None = None
 
-    def num_outputs(self, manifest: DatasetManifest) -> int:
+    def num_outputs(self, job: Job) -> int:
         return 1
 
     def postprocess(self, job: Job) -> tuple[TransformStep, ...]:

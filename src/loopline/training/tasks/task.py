@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from loopline.core.records import Component, DatasetManifest, Task, TransformStep
+from loopline.core.records import Component, Task, TransformStep
 from loopline.networks import Network
 from loopline.training.batches import Batches, Loader, Shuffle
 
@@ -29,7 +29,7 @@ class TaskConfig(Component, ABC):
     primary_metric: ClassVar[str]
 
     @abstractmethod
-    def num_outputs(self, manifest: DatasetManifest) -> int:
+    def num_outputs(self, job: Job) -> int:
         """K of the network's first output."""
 
     @abstractmethod
