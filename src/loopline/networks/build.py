@@ -16,11 +16,13 @@ from loopline.core.validation import validated
 from loopline.networks.network import Network, NetworkConfig
 
 NETWORKS = {
+    "indices": "loopline.networks.indices:IndicesConfig",
     "cnn": "loopline.networks.cnn:CnnConfig",
     "mlp": "loopline.networks.mlp:MlpConfig",
     "resnet": "loopline.networks.resnet:ResnetConfig",
     "t5": "loopline.networks.t5:T5Config",
     "timm": "loopline.networks.timm:TimmConfig",
+    "vit": "loopline.networks.vit:VitConfig",
 }
 # The training module keeps its network, and the running mean of its weights where there is one, under these attributes,
 # and so in every key of its checkpoints; the mean is what was evaluated.

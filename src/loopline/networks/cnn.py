@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from loopline.networks.flips import over_flips
 from loopline.networks.network import MAX_EMBEDDING, Network, NetworkConfig, conv_block
 
 
@@ -23,9 +24,11 @@ class CnnConfig(NetworkConfig):
     width: int = Field(default=32, ge=2, le=1024)
     # Share of the embedding that is dropped before the last layer while training.
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    # Outputs are means over flips when the network is used: for pictures that have no top and no left.
+    test_time_flips: bool = False
 
-    def build(self, *, input_shape: tuple[int, ...], num_outputs: int) -> Cnn:
-        return Cnn(self, in_channels=input_shape[0], num_outputs=num_outputs)
+    def build(self, *, input_shape: tuple[int, ...], num_outputs: int) -> Network:
+        return over_flips(Cnn(self, in_channels=input_shape[0], num_outputs=num_outputs), self.test_time_flips)
 
 
 class Cnn(Network):

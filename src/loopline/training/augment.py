@@ -51,6 +51,8 @@ class AugmentConfig(Record):
 
     # Mirrors half of the images left to right.
     flip: bool = False
+    # Mirrors half of them top to bottom: for pictures from above.
+    flip_vertical: bool = False
     # Moves every image by up to so many pixels each way, repeating its edge.
     shift_px: int = Field(default=0, ge=0, le=512)
     # Cuts a random rectangle of at least this share of the area (Szegedy et al., 2015).
@@ -77,12 +79,12 @@ class AugmentConfig(Record):
         pixels = not pipeline.decoder.is_ragged and len(pipeline.shape) == 3
         if self.by_picture and not (pixels and pipeline.dtype == np.uint8 and pipeline.shape[2] in (1, 3)):
             raise ConfigError("data.augment crops, recolours or erases; expected pictures of 8 bits, grey or RGB.")
-        if not pixels and (self.flip or self.shift_px or self.mixup or self.cutmix):
+        if not pixels and (self.flip or self.flip_vertical or self.shift_px or self.mixup or self.cutmix):
             raise ConfigError("data.augment flips, shifts or mixes; expected pictures or other (height, width) arrays.")
 
     def apply(self, x_NHWC: NDArray[Any], draws_NR: NDArray[np.float64]) -> NDArray[Any]:
         """Flipped and shifted images; `draws_NR` are uniform in [0, 1), one row per example."""
-        if not self.flip and not self.shift_px:
+        if not self.flip and not self.flip_vertical and not self.shift_px:
             return x_NHWC
         _, height, width, _ = x_NHWC.shape
         rows_NH = self._places(height, draws_NR[:, _UP])
@@ -90,6 +92,10 @@ class AugmentConfig(Record):
         if self.flip:
             mirrored = draws_NR[:, _FLIP] < 0.5
             columns_NW[mirrored] = columns_NW[mirrored, ::-1]
+        if self.flip_vertical:
+            # The number's second bit, where the other flip takes its first.
+            mirrored = draws_NR[:, _FLIP] % 0.5 < 0.25
+            rows_NH[mirrored] = rows_NH[mirrored, ::-1]
         example_N = np.arange(len(x_NHWC))
         return x_NHWC[example_N[:, None, None], rows_NH[:, :, None], columns_NW[:, None, :]]
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loopline.snapshots import Snapshot
 
 INPUTS = {
+    "bands": "loopline.training.inputs:BandsInput",
     "image": "loopline.training.inputs:ImageInput",
     "values": "loopline.training.inputs:ValuesInput",
 }
@@ -108,6 +109,50 @@ class ImageInput(InputConfig):
             *([cropped] if self.crop < 1 else []),
             TransformStep(name="normalize", params=normalize),
         )
+
+
+class BandsInput(InputConfig):
+    """Pictures of spectral bands as reflectance, of the snapshot's size or resized to another."""
+
+    name: Literal["bands"] = "bands"
+    input_kind: ClassVar[str] = "bands"
+    # In the order of the snapshot's files.
+    bands: tuple[str, ...] = ("green", "red", "red_edge", "nir")
+    # What is a reflectance of 1; None takes the largest of whole numbers, and floating-point ones as they are.
+    full_scale: float | None = Field(default=None, gt=0)
+    # Share of a band's pixels that may be at full scale.
+    max_saturated: float = Field(default=0.01, ge=0, le=1)
+    # In pixels; None keeps those of the snapshot, where all share them.
+    height: int | None = Field(default=None, ge=8, le=4096)
+    width: int | None = Field(default=None, ge=8, le=4096)
+    # `log` takes the logarithm of each band's ratio to the train split's mean, in which light that is stronger by a
+    # factor adds a constant; `dataset` subtracts that mean and divides by the standard deviation; `none` leaves
+    # reflectance, for networks that compute with it.
+    normalization: Literal["log", "dataset", "none"] = "log"
+
+    def steps(self, manifest: DatasetManifest) -> tuple[TransformStep, ...]:
+        height, width = (self.height, self.width) if manifest.input_shape is None else manifest.input_shape[:2]
+        if height is None or width is None:
+            raise ConfigError(
+                f"plots of snapshot '{manifest.name}' differ in size, and key 'input.height' or 'input.width' has no "
+                "value; give both.",
+                next_command="loopline train … input.height=160 input.width=106",
+            )
+        decode = {"bands": list(self.bands), "full_scale": self.full_scale, "max_saturated": self.max_saturated}
+        return (
+            TransformStep(name="decode_bands", params=decode),
+            TransformStep(name="resize_bands", params={"height": self.height or height, "width": self.width or width}),
+            self._normalized(manifest),
+        )
+
+    def _normalized(self, manifest: DatasetManifest) -> TransformStep:
+        if self.normalization == "none" or manifest.statistics is None:
+            number = len(self.bands)
+            return TransformStep(name="normalize_bands", params={"mean": [0.0] * number, "std": [1.0] * number})
+        mean, std = list(manifest.statistics.mean), [value or 1.0 for value in manifest.statistics.std]
+        if self.normalization == "log":
+            return TransformStep(name="log_bands", params={"mean": mean})
+        return TransformStep(name="normalize_bands", params={"mean": mean, "std": std})
 
 
 class ValuesInput(InputConfig):

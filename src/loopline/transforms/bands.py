@@ -198,15 +198,33 @@ class NormalizeBands(BatchTransform):
 
     def output_shape(self, shape: Shape) -> Shape:
         """(C, H, W) of (H, W, C); raises `ConfigError` where the bands are not as many as the means."""
-        num_bands = _num_bands("normalize_bands", shape)
-        if num_bands != len(self.mean):
-            raise ConfigError(f"normalize_bands has {len(self.mean)} means for {num_bands} bands; expected one each.")
-        return (num_bands, *shape[:2])
+        return _planes("normalize_bands", shape, num_means=len(self.mean))
 
     def __call__(self, x_NHWC: Reflectance) -> Reflectance:
         """Normalizes one batch; the result is contiguous."""
         mean_C, std_C = np.array(self.mean, dtype=np.float32), np.array(self.std, dtype=np.float32)
         return np.ascontiguousarray(((x_NHWC - mean_C) / std_C).transpose(0, 3, 1, 2))
+
+
+class LogBands(BatchTransform):
+    """x_NHWC reflectance to x_NCHW float32: log((x + floor) / (mean + floor)), with `mean` per band.
+
+    Light that is stronger by a factor adds the same number everywhere, so that bands compare by differences.
+    """
+
+    mean: tuple[float, ...] = Field(min_length=1)
+    # What a black pixel counts as; about the noise of a camera.
+    floor: float = Field(default=0.01, gt=0)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(C, H, W) of (H, W, C); raises `ConfigError` where the bands are not as many as the means."""
+        return _planes("log_bands", shape, num_means=len(self.mean))
+
+    def __call__(self, x_NHWC: Reflectance) -> Reflectance:
+        """Takes the logarithm of one batch; the result is contiguous. Negative reflectance counts as none."""
+        floor, mean_C = np.float32(self.floor), np.array(self.mean, dtype=np.float32)
+        ratio_NHWC = (np.maximum(x_NHWC, 0) + floor) / (mean_C + floor)
+        return np.ascontiguousarray(np.log(ratio_NHWC).transpose(0, 3, 1, 2))
 
 
 def split_band(name: str, bands: Sequence[str]) -> tuple[str | None, str]:
@@ -329,6 +347,13 @@ def _num_bands(name: str, shape: Shape) -> int:
     if len(shape) != 3 or shape[2] is None:
         raise ConfigError(f"{name} takes pictures (height, width, bands); arrays of {len(shape)} axes given.")
     return shape[2]
+
+
+def _planes(name: str, shape: Shape, *, num_means: int) -> Shape:
+    num_bands = _num_bands(name, shape)
+    if num_bands != num_means:
+        raise ConfigError(f"{name} has {num_means} means for {num_bands} bands; expected one each.")
+    return (num_bands, *shape[:2])
 
 
 def _bands(number: int) -> str:

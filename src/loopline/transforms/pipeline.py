@@ -27,6 +27,7 @@ TRANSFORMS = {
     "decode_bands": "loopline.transforms.bands:DecodeBands",
     "resize_bands": "loopline.transforms.bands:ResizeBands",
     "normalize_bands": "loopline.transforms.bands:NormalizeBands",
+    "log_bands": "loopline.transforms.bands:LogBands",
     "decode_image": "loopline.transforms.image:DecodeImage",
     "resize": "loopline.transforms.image:Resize",
     "center_crop": "loopline.transforms.image:CenterCrop",
