@@ -6,7 +6,6 @@ N examples, H height, W width, C channels, F = C·H·W features, D embedding, K 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,6 +25,8 @@ from loopline.transforms.outputs import HEADS
 
 _NUM_EXAMPLES, _NUM_REFERENCE, _NUM_EMBEDDING = 200, 16, 8
 _TOLERANCE = 1e-4
+# Height and width.
+_BAND_SIZE = (8, 6)
 
 
 def make_bundle(
@@ -53,21 +54,24 @@ def make_bundle(
 
 
 def make_value_bundle(
-    folder: Path, *, num_features: int = 3, unit: str | None = "kg", is_confidential: bool = False, seed: int = 0
+    folder: Path,
+    *,
+    num_features: int = 3,
+    bands: Sequence[str] = (),
+    unit: str | None = "kg",
+    is_confidential: bool = False,
+    seed: int = 0,
 ) -> Path:
     """Writes a bundle named `tiny-value` to a new folder in `folder`; returns its path.
 
-    As `make_bundle`, but a regression: rows of `num_features` numbers to a `value` of about 20 `unit`, at least 0, with
-    an interval of ± 2.5 that states a coverage of 0.9. The reference inputs of an `is_confidential` one count as
-    simulated.
+    As `make_bundle`, but a regression: rows of `num_features` numbers, or pictures of 8 × 6 pixels of each of the
+    `bands`, to a `value` of about 20 `unit`, at least 0, with an interval of ± 2.5 that states a coverage of 0.9. The
+    reference inputs of an `is_confidential` one count as simulated. With `bands` it needs the package tifffile.
     """
-    mean, std = [10.0] * num_features, [2.0] * num_features
-    rows_NF = np.random.default_rng(seed).normal(mean, std, size=(_NUM_EXAMPLES, num_features)).round(3)
-    raws = [json.dumps(row.tolist()).encode() for row in rows_NF]
-    steps = (
-        TransformStep(name="decode_values", params={"size": [num_features]}),
-        TransformStep(name="standardize", params={"mean": mean, "std": std}),
-    )
+    steps = _band_steps(tuple(bands)) if bands else _row_steps(num_features)
+    decoder, generator = build_pipeline(steps).decoder, np.random.default_rng(seed)
+    shape = (*_BAND_SIZE, len(bands)) if bands else (num_features,)
+    raws = [decoder.simulate(shape, generator) for _ in range(_NUM_EXAMPLES)]
     postprocess = (
         TransformStep(name="affine", params={"scale": 2.0, "offset": 20.0}),
         TransformStep(name="clip", params={"minimum": 0.0}),
@@ -81,6 +85,24 @@ def make_value_bundle(
     )
     parts, parity = _parts(raws, steps, postprocess, num_outputs=1, seed=seed)
     return assemble_bundle(folder, parts, facts, parity=parity)
+
+
+def _row_steps(num_features: int) -> tuple[TransformStep, ...]:
+    scale = {"mean": [0.0] * num_features, "std": [1.0] * num_features}
+    return (
+        TransformStep(name="decode_values", params={"size": [num_features]}),
+        TransformStep(name="standardize", params=scale),
+    )
+
+
+def _band_steps(bands: tuple[str, ...]) -> tuple[TransformStep, ...]:
+    height, width = _BAND_SIZE
+    scale = {"mean": [0.3] * len(bands), "std": [0.1] * len(bands)}
+    return (
+        TransformStep(name="decode_bands", params={"bands": list(bands)}),
+        TransformStep(name="resize_bands", params={"height": height, "width": width}),
+        TransformStep(name="normalize_bands", params=scale),
+    )
 
 
 def make_png(*, height: int = 28, width: int = 28, mode: Literal["L", "RGB"] = "L", seed: int = 0) -> bytes:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd  # type: ignore[import-untyped] # has no stubs here
 import pytest
 
@@ -21,6 +22,7 @@ from loopline.core.workspace import Workspace
 from loopline.predictor import LabelAnswer, open_predictor
 from loopline.registry import promote, register
 from loopline.testing import make_png, make_value_bundle
+from loopline.transforms.bands import encode_bands
 
 ROWS: list[list[float]] = [[9.5, 11.0, 10.25], [8, 9, 10]]
 
@@ -43,6 +45,16 @@ def test_values_go_in_as_lists(workspace: Workspace, tmp_path: Path, monkeypatch
     assert list(frame.columns) == ["value", "low", "high"]
     assert frame.to_numpy().tolist() == [answer.outputs.tolist() for answer in answers]
     assert model.metadata.get_output_schema().input_names() == ["value", "low", "high"]
+
+
+def test_bands_go_in_as_files(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column of TIFF files' bytes, as a picture's."""
+    folder = make_value_bundle(tmp_path / "bundles", bands=("red", "nir"))
+    model = load(folder, workspace, monkeypatch)
+    raw = encode_bands(np.full((2, 10, 10), 0.25, np.float32))
+    (expected,) = open_predictor(folder).predict_raw([raw])
+    frame = model.predict(pd.DataFrame({"bands": [raw]}))
+    assert frame.to_numpy().tolist() == [expected.outputs.tolist()]
 
 
 def test_mlflow_models_serve_answers(

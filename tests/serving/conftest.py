@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -22,7 +23,9 @@ from loopline.prediction_log import open_log
 from loopline.predictor import Answer, PredictorLike, open_predictor
 from loopline.serving import ServeSettings, build_app
 from loopline.testing import make_bundle, make_png, make_value_bundle
+from loopline.transforms.bands import encode_bands
 
+BANDS = ("green", "red", "red_edge", "nir")
 BOUNDARY = "a-boundary"
 MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
@@ -37,6 +40,23 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def value_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of rows of three numbers to a weight in kg; read only."""
     return make_value_bundle(tmp_path_factory.mktemp("value-bundles"))
+
+
+@pytest.fixture(scope="session")
+def band_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A confidential bundle of pictures of four bands to kg N/ha; read only."""
+    return make_value_bundle(tmp_path_factory.mktemp("band-bundles"), bands=BANDS, unit="kg N/ha", is_confidential=True)
+
+
+@pytest.fixture(scope="session")
+def plot() -> dict[str, bytes]:
+    """The four files of one plot by name, in an order of their own, and all of them in one as `plot.tif`."""
+    samples_CHW = np.random.default_rng(3).integers(3_000, 30_000, size=(4, 16, 12), dtype=np.uint16)
+    files = {
+        f"plot_7_{band}.tif": encode_bands(samples_HW[None])
+        for band, samples_HW in zip(BANDS, samples_CHW, strict=True)
+    }
+    return {**dict(sorted(files.items())), "plot.tif": encode_bands(samples_CHW)}
 
 
 @pytest.fixture(scope="session")

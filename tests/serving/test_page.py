@@ -157,7 +157,7 @@ def test_numbers_are_typed_and_corrected(
         browser.type("#example", CONTROL_ENTER)
         label = browser.wait("document.querySelector('.label')?.textContent")
         assert label.endswith(" kg")
-        assert "holds the truth of 90.0" in browser.run("document.querySelector('.confidence').textContent")
+        assert "in 90\u00a0% of cases" in browser.run("document.querySelector('.confidence').textContent")
         assert browser.run("document.querySelector('.between').getBoundingClientRect().width") > 5
         browser.type(".feedback input", "1000")
         browser.click(".feedback button")
@@ -172,6 +172,30 @@ def test_numbers_are_typed_and_corrected(
         assert process.stop() == 0
         with open_log(process.log) as log:
             assert [row.label for row in log.read()] == ["1000.0", None]
+
+
+@needs_browser
+def test_the_bands_of_a_plot_are_chosen_together(
+    server: Callable[..., AbstractContextManager[Any]],
+    browser: Browser,
+    band_folder: Path,
+    plot: dict[str, bytes],
+    tmp_path: Path,
+) -> None:
+    """Four files make one request; one that lacks its others gets the server's sentence."""
+    for name, raw in plot.items():
+        (tmp_path / name).write_bytes(raw)
+    names = [str(tmp_path / name) for name in plot if name != "plot.tif"]
+    with server("--ui", bundle=band_folder) as process:
+        browser.narrow(390)
+        browser.open(process.url)
+        browser.type("#files", "\n".join(names))
+        assert browser.wait("document.querySelector('.label')?.textContent").endswith(" kg N/ha")
+        assert browser.run("document.querySelector('.name').textContent").startswith("4 files: plot_7_green.tif, ")
+        browser.type("#files", "\n".join(names[:3]))
+        assert "missing" in browser.wait("document.querySelector('.refusal')?.textContent")
+        assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+        assert browser.complaints() == []
 
 
 @needs_browser

@@ -231,6 +231,37 @@ def test_inputs_of_a_confidential_kind_are_never_kept(serving: Serving, tmp_path
         assert client.http.post("/predict", json={"values": ROW}).status_code == 200
 
 
+# --- bands ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bands(serving: Serving, band_folder: Path) -> Any:
+    with serving(open_predictor(band_folder, num_threads=1)) as client:
+        yield client
+
+
+def test_the_bands_of_a_plot_come_in_one_file_or_in_four(bands: Any, plot: dict[str, bytes], tmp_path: Path) -> None:
+    """In whatever order, and told apart by their names; the log knows only the digest of confidential ones."""
+    one = bands.http.post("/predict", files=[("file", ("plot.tif", plot["plot.tif"]))])
+    four = [("file", (name, raw)) for name, raw in plot.items() if name != "plot.tif"]
+    answer = ValuePrediction.model_validate(bands.http.post("/predict", files=four).json())
+    assert answer.value == one.json()["value"]
+    assert (answer.unit, answer.interval is not None) == ("kg N/ha", True)
+    missing = bands.error(bands.http.post("/predict", files=four[1:]), 422)
+    assert "missing; expected green, red, red_edge, nir" in missing["message"]
+    batch = bands.http.post("/predict/batch", files=[("files", ("a.tif", plot["plot.tif"])), ("files", four[0][1])])
+    assert [item["answer"] is not None for item in batch.json()["items"]] == [True, False]
+    with open_log(tmp_path / "predictions.db") as log:
+        assert len({row.input_digest for row in log.read()}) == 1
+        assert log.read_input(log.read()[0].input_digest) is None
+
+
+def test_a_plot_as_numbers(bands: Any) -> None:
+    """Reflectances, height×width×bands."""
+    values = np.full((8, 6, 4), 0.25).tolist()
+    assert bands.http.post("/predict", json={"values": values}).status_code == 200
+
+
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 

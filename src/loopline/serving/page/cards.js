@@ -200,7 +200,7 @@ const regression = {
     card.querySelector(".label").textContent = `${number(answer.value)} ${answer.unit ?? ""}`.trim();
     card.querySelector(".confidence").textContent = interval === null
       ? ""
-      : `${number(interval.low)} to ${number(interval.high)}, which holds the truth of ${percent(interval.coverage)}`;
+      : `${number(interval.low)} to ${number(interval.high)} in ${number(100 * interval.coverage)}\u00a0% of cases`;
     card.querySelector(".detail").append(scaleOf(answer));
   },
   field() {

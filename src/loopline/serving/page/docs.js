@@ -17,6 +17,7 @@ function typeOf(given) {
   if (schema.enum !== undefined) return schema.enum.map((value) => `“${value}”`).join(", ");
   if (schema.const !== undefined) return `“${schema.const}”`;
   if (given.$ref !== undefined) return schema.title;
+  if (schema.items?.format === "binary") return "one file or several";
   if (schema.type === "array") return `list of ${typeOf(schema.items ?? schema.prefixItems?.[0])}`;
   if (schema.format === "binary") return "file";
   return schema.type === "null" ? "none" : schema.type ?? "anything";
