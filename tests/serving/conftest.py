@@ -52,11 +52,9 @@ def band_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plot() -> dict[str, bytes]:
     """The four files of one plot by name, in an order of their own, and all of them in one as `plot.tif`."""
     samples_CHW = np.random.default_rng(3).integers(3_000, 30_000, size=(4, 16, 12), dtype=np.uint16)
-    files = {
-        f"plot_7_{band}.tif": encode_bands(samples_HW[None])
-        for band, samples_HW in zip(BANDS, samples_CHW, strict=True)
-    }
-    return {**dict(sorted(files.items())), "plot.tif": encode_bands(samples_CHW)}
+    pairs = sorted(zip(BANDS, samples_CHW, strict=True), key=lambda pair: pair[0])
+    singles = {f"plot_7_{band}.tif": encode_bands(samples_HW[np.newaxis]) for band, samples_HW in pairs}
+    return {**singles, "plot.tif": encode_bands(samples_CHW)}
 
 
 @pytest.fixture(scope="session")

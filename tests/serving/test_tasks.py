@@ -240,8 +240,8 @@ def bands(serving: Serving, band_folder: Path) -> Any:
         yield client
 
 
-def test_the_bands_of_a_plot_come_in_one_file_or_in_four(bands: Any, plot: dict[str, bytes], tmp_path: Path) -> None:
-    """In whatever order, and told apart by their names; the log knows only the digest of confidential ones."""
+def test_the_bands_of_a_plot_come_in_one_file_or_in_four(bands: Any, plot: dict[str, bytes]) -> None:
+    """In whatever order, and told apart by their names."""
     one = bands.http.post("/predict", files=[("file", ("plot.tif", plot["plot.tif"]))])
     four = [("file", (name, raw)) for name, raw in plot.items() if name != "plot.tif"]
     answer = ValuePrediction.model_validate(bands.http.post("/predict", files=four).json())
@@ -251,9 +251,20 @@ def test_the_bands_of_a_plot_come_in_one_file_or_in_four(bands: Any, plot: dict[
     assert "missing; expected green, red, red_edge, nir" in missing["message"]
     batch = bands.http.post("/predict/batch", files=[("files", ("a.tif", plot["plot.tif"])), ("files", four[0][1])])
     assert [item["answer"] is not None for item in batch.json()["items"]] == [True, False]
+
+
+def test_the_log_knows_a_plot_by_its_digest(
+    serving: Serving, band_folder: Path, plot: dict[str, bytes], tmp_path: Path
+) -> None:
+    """The same one for both ways in; the plot itself is not kept."""
+    four = [("file", (name, raw)) for name, raw in plot.items() if name != "plot.tif"]
+    with serving(open_predictor(band_folder, num_threads=1)) as client:
+        client.http.post("/predict", files=[("file", ("plot.tif", plot["plot.tif"]))])
+        client.http.post("/predict", files=four)
     with open_log(tmp_path / "predictions.db") as log:
-        assert len({row.input_digest for row in log.read()}) == 1
-        assert log.read_input(log.read()[0].input_digest) is None
+        (digest,) = {row.input_digest for row in log.read()}
+        assert log.count() == 2
+        assert log.read_input(digest) is None
 
 
 def test_a_plot_as_numbers(bands: Any) -> None:
