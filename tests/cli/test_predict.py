@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loopline.bundle import read_bundle
 from loopline.core.workspace import Workspace
-from loopline.predictor import open_predictor
-from loopline.testing import make_bundle, make_png
+from loopline.predictor import LabelAnswer, open_predictor
+from loopline.testing import make_bundle, make_png, make_value_bundle
+from loopline.transforms.bands import encode_bands
 
 Loopline = Callable[..., Any]
 
@@ -42,6 +44,7 @@ def test_each_file_gets_a_line(loopline: Loopline, folder: Path, pictures: Path)
     predictor = open_predictor(folder)
     for line, file in zip(lines, sorted(pictures.iterdir()), strict=True):
         (answer,) = predictor.predict_raw([file.read_bytes()])
+        assert isinstance(answer, LabelAnswer)
         (first, most), (second, less) = answer.top(2, predictor.bundle.label_names)
         assert line == f"{file}: {first} {most:.1%}, {second} {less:.1%}"
 
@@ -56,6 +59,41 @@ def test_json_is_a_line_a_file(loopline: Loopline, folder: Path, pictures: Path)
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "colour.png", "note.txt"]
     assert all(row["label"] == max(row["probabilities"], key=row["probabilities"].get) for row in rows[:3])
     assert rows[3]["error"].startswith("a file of 10 bytes that is no picture given")
+
+
+def test_a_value_is_printed_with_its_interval(loopline: Loopline, workspace: Workspace, tmp_path: Path) -> None:
+    """For people with its unit, for programs as fields."""
+    folder = make_value_bundle(workspace.bundles)
+    row = tmp_path / "row.json"
+    row.write_text("[9.5, 11, 10.25]")
+    predictor = open_predictor(folder)
+    (answer,) = predictor.predict_raw([row.read_bytes()])
+    value, low, high = answer.outputs.tolist()
+    assert loopline("predict", folder, row).out == f"{row}: {value:.4g} kg ({low:.4g} to {high:.4g})\n"
+    fields = json.loads(loopline("predict", folder, row, "--json").out)
+    assert fields == {"file": str(row), "value": value, "unit": "kg", "interval": [low, high]}
+
+
+def test_bands_in_files_of_their_own_go_together(loopline: Loopline, workspace: Workspace, tmp_path: Path) -> None:
+    """All files are one example; apart, each lacks the other."""
+    folder = make_value_bundle(workspace.bundles, bands=("red", "nir"))
+    samples_CHW = np.full((2, 10, 12), 0.25, np.float32)
+    for band, samples_HW in zip(("red", "nir"), samples_CHW, strict=True):
+        (tmp_path / f"plot_{band}.tif").write_bytes(encode_bands(samples_HW[np.newaxis]))
+    files = [tmp_path / "plot_red.tif", tmp_path / "plot_nir.tif"]
+    (answer,) = open_predictor(folder).predict_raw([encode_bands(samples_CHW)])
+    together = loopline("predict", folder, *files, "--together", "--json")
+    assert json.loads(together.out)["value"] == answer.outputs[0]
+    apart = loopline("predict", folder, *files)
+    assert (apart.code, apart.out) == (1, "")
+
+
+def test_a_text_is_for_models_of_texts(loopline: Loopline, folder: Path) -> None:
+    """Another model refuses it by its name; nothing at all is wrong usage."""
+    ended = loopline("predict", folder, "--text", "a dog runs.")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("a dog runs.: ")
+    assert loopline("predict", folder).code == 2
 
 
 def test_bad_files_do_not_stop_the_good_ones(loopline: Loopline, folder: Path, pictures: Path) -> None:
