@@ -57,11 +57,10 @@ def sweep(
     from loopline.cli.output import print_json
     from loopline.loop import plan_sweep
     from loopline.loop import sweep as run
+    from loopline.sweep import page_path, read_wandb_file
 
     changes: dict[str, Any] = {}
     if wandb_file is not None:
-        from loopline.sweep import read_wandb_file
-
         found = read_wandb_file(wandb_file)
         overrides, space, changes = (*found.overrides, *overrides), (*found.space, *space), found.settings
         if found.not_used:
@@ -86,7 +85,7 @@ def sweep(
     if as_json:
         print_json(done)
         return
-    _print_result(done, workspace)
+    _print_result(done, page_path(done.name, workspace))
 
 
 @click.group(invoke_without_command=True)
@@ -127,13 +126,13 @@ def sweeps(ctx: click.Context, as_json: bool) -> None:
 def show(workspace: Workspace, sweep: str, as_json: bool) -> None:
     """Show one sweep: every trial, the best first, and the command that trains the best again."""
     from loopline.cli.output import print_json
-    from loopline.sweep import find_sweep
+    from loopline.sweep import find_sweep, write_page
 
     found = find_sweep(sweep, workspace)
     if as_json:
         print_json(found)
     else:
-        _print_result(found, workspace)
+        _print_result(found, write_page(found, workspace))
 
 
 def _settings(changes: dict[str, Any], options: dict[str, Any]) -> SweepSettings:
@@ -175,9 +174,9 @@ def _print_trial(trial: Trial, sweep: Sweep) -> None:
     click.echo(f"trial {trial.number} {trial.status}{value}{best}: {point}, {trial.duration_s or 0.0:.1f} s{reason}")
 
 
-def _print_result(sweep: Sweep, workspace: Workspace) -> None:
+def _print_result(sweep: Sweep, page: Path) -> None:
     from loopline.cli.output import print_table
-    from loopline.sweep import page_path, ranked, short
+    from loopline.sweep import ranked, short
 
     rows = [
         (
@@ -191,7 +190,6 @@ def _print_result(sweep: Sweep, workspace: Workspace) -> None:
         for trial in ranked(sweep)
     ]
     print_table(("trial", "status", sweep.metric, *sweep.space, "epochs", "run"), rows)
-    page = page_path(sweep.name, workspace)
     click.echo(f"\nsweep {sweep.name}: {sweep.num_finished} of {sweep.num_trials} trials; open {page}")
     if sweep.num_finished < sweep.num_trials:
         click.echo(f"next: loopline sweep --resume {sweep.name}")

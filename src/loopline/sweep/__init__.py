@@ -14,6 +14,7 @@ from loopline.sweep.searching import (
     page_path,
     plan_sweep,
     run_sweep,
+    write_page,
 )
 from loopline.sweep.space import describe, split_overrides
 from loopline.sweep.wandb_file import WandbSweep, read_wandb_file
@@ -39,4 +40,5 @@ __all__ = [
     "short",
     "split_overrides",
     "sweep_page",
+    "write_page",
 ]

@@ -1,4 +1,4 @@
-"""A sweep from its plan to its page: begins trials, hears them, ends the worst early, and survives being killed.
+"""A sweep from its plan to its end: begins trials, hears them, stops the worst early, and survives being killed.
 
 sweeps/NAME/
   sweep.json    the `Sweep` record, rewritten after every trial
@@ -91,9 +91,9 @@ def run_sweep(
 ) -> Sweep:
     """Begins the trials that a sweep still lacks, and goes on with those that were interrupted, until all have ended.
 
-    Writes `sweeps/NAME/sweep.json` after every trial and the page at the end; `on_trial` hears of every trial that
-    ended. Raises `KeyboardInterrupt` after Ctrl-C or SIGTERM, with the trials asked to save themselves; `StateError`
-    where another process drives the sweep, and where the first three trials fail.
+    Writes `sweeps/NAME/sweep.json` after every trial; `on_trial` hears of every trial that ended. Raises
+    `KeyboardInterrupt` after Ctrl-C or SIGTERM, with the trials asked to save themselves; `StateError` where another
+    process drives the sweep, and where the first three trials fail.
     """
     folder = workspace.sweeps / sweep.name
     with store.lock(folder / "sweep.lock", holder=f"sweep '{sweep.name}'"), stop_signals() as stop:
@@ -101,14 +101,10 @@ def run_sweep(
         # From here on, Ctrl-C waits for the database and for the trials.
         stop.deferred = True
         search = _Search(sweep, study, launch, folder / SWEEP_FILE, on_trial)
-        try:
-            with bar(f"sweep {sweep.name}", total=sweep.num_trials) as advance:
-                advance(search.record().num_finished)
-                search.run(stop, advance, poll_s)
-        finally:
-            found = search.record()
-            store.write_text(page_path(sweep.name, workspace), sweep_page(found))
-    return found
+        with bar(f"sweep {sweep.name}", total=sweep.num_trials) as advance:
+            advance(search.record().num_finished)
+            search.run(stop, advance, poll_s)
+        return search.record()
 
 
 def continued(name: str, overrides: Sequence[str], changes: SweepSettings, workspace: Workspace) -> Sweep:
@@ -147,6 +143,13 @@ def list_sweeps(workspace: Workspace) -> list[Sweep]:
     return sorted(found, key=lambda sweep: sweep.created_at, reverse=True)
 
 
+def write_page(sweep: Sweep, workspace: Workspace) -> Path:
+    """Writes the page of a sweep, of one that goes on too; where it is."""
+    path = page_path(sweep.name, workspace)
+    store.write_text(path, sweep_page(sweep))
+    return path
+
+
 def page_path(name: str, workspace: Workspace) -> Path:
     """Where the page of a sweep is."""
     return workspace.reports / f"sweep-{name}" / "sweep.html"
@@ -169,6 +172,8 @@ class _Search:
         self._file = file
         self._on_trial = on_trial
         self._live: dict[int, LiveTrial] = {}
+        # Epochs of each that the study knows.
+        self._heard: dict[int, int] = {}
         # Asked to end, because others are better.
         self._outdone: set[int] = set()
         self._num_failed = 0
@@ -185,11 +190,11 @@ class _Search:
         interrupted = self._study.take_up()
         try:
             while True:
+                if stop.requested:
+                    raise KeyboardInterrupt
                 self._fill(interrupted)
                 if not self._live:
                     return
-                if stop.requested:
-                    raise KeyboardInterrupt
                 for number in list(self._live):
                     if self._hear(number):
                         advance(1)
@@ -207,16 +212,18 @@ class _Search:
             else:
                 return
             self._live[trial.number] = self._launch(trial)
+            self.record()
 
     def _hear(self, number: int) -> bool:
         """Hears how a trial stands and draws the consequences; true where it ended."""
         live = self._live[number]
         progress = live.progress()
-        outdone = self._study.report(number, progress.epochs)
-        if progress.status == "running":
-            if outdone and number not in self._outdone:
+        if len(progress.epochs) > self._heard.get(number, 0):
+            self._heard[number] = len(progress.epochs)
+            if self._study.report(number, progress.epochs) and number not in self._outdone:
                 self._outdone.add(number)
                 live.stop()
+        if progress.status == "running":
             return False
         del self._live[number]
         if progress.status == "completed" and progress.epochs:
