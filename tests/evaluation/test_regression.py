@@ -48,7 +48,7 @@ def test_everything_is_written(tmp_path: Path) -> None:
     ]
     page = (tmp_path / "e" / "evaluation.html").read_text(encoding="utf-8")
     assert "mean absolute error, kg N/ha" in page
-    assert "holds the truth in 90%" in page
+    assert "holds the truth in 90% of the cases" in page
     assert page.count('src="data:image/png;base64,') == 3
 
 

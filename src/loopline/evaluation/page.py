@@ -59,10 +59,12 @@ def evaluation_page(evaluation: Evaluation, headlines: Mapping[str, str], sectio
 
 
 def shown(value: float) -> str:
-    """A figure with as many digits as are read: 0.8980, 12.34, 1,234.50, 3.1e-05."""
-    if abs(value) >= 10:
-        return f"{value:,.2f}"
-    return f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.2g}"
+    """A figure in four digits, as many as are read: 0.8980, 12.34, 1,235, 3.1e-05."""
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:#.4g}" if abs(value) >= 0.001 else f"{value:.2g}"
 
 
 def shown_interval(metric: Metric) -> str:
@@ -108,7 +110,8 @@ def _metric_rows(evaluation: Evaluation) -> Table:
 def _remarks(evaluation: Evaluation) -> list[Text]:
     remarks = []
     if evaluation.stated_coverage is not None and "coverage" in evaluation.metrics:
-        remarks.append(Text(f"The model states that its interval holds the truth in {evaluation.stated_coverage:.0%}."))
+        share = f"{evaluation.stated_coverage:.0%}"
+        remarks.append(Text(f"The model states that its interval holds the truth in {share} of the cases."))
     if evaluation.split == "feedback":
         remarks.append(Text(_FEEDBACK))
     if (ratings := evaluation.ratings) is not None and ratings.num_up + ratings.num_down:
