@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from loopline.data.audit import show as show
     from loopline.data.audit import verify as verify
     from loopline.data.catalogue import get as get
-    from loopline.data.guard import guard as guard
+    from loopline.data.confidential import guard as guard
     from loopline.data.options import Columns as Columns
     from loopline.data.options import Options as Options
     from loopline.data.simulation import write_plots as write_plots
@@ -24,7 +24,7 @@ _EXPORTS = {
     "show": "loopline.data.audit:show",
     "verify": "loopline.data.audit:verify",
     "diff": "loopline.data.audit:diff",
-    "guard": "loopline.data.guard:guard",
+    "guard": "loopline.data.confidential:guard",
     "write_plots": "loopline.data.simulation:write_plots",
     "Columns": "loopline.data.options:Columns",
     "Options": "loopline.data.options:Options",

@@ -17,6 +17,7 @@ from loopline.core.store import lock, read_record, write_record
 from loopline.core.workspace import Workspace
 from loopline.data.arrays import array_statistics
 from loopline.data.checks import Inspection, inspect
+from loopline.data.confidential import hide
 from loopline.data.examples import (
     Examples,
     channel_statistics,
@@ -29,7 +30,6 @@ from loopline.data.examples import (
     unusable_rows,
     with_groups,
 )
-from loopline.data.guard import hide
 from loopline.data.identity import rows_digest, version_digest
 from loopline.data.index import index_path, read_index, write_index
 from loopline.data.listing import Files, Inputs, Listing
@@ -73,7 +73,7 @@ def write_snapshot(
     with lock(workspace.data / f".{name}.lock", holder=f"dataset '{name}'"):
         current = folder / MANIFEST_FILE
         parent = read_record(DatasetManifest, current) if current.exists() else None
-        _keep_confidential(folder, parent, options)
+        _keep_confidential(name, parent, options, workspace)
         inspection, inputs = _inspect(listing, workspace.cache)
         inspection.reasons.update(odd_sizes(listing, inspection) | unusable_rows(listing, task))
         skipped = _skip_or_refuse(listing, inspection, options)
@@ -109,10 +109,12 @@ def write_snapshot(
         return _publish(folder, manifest, parent)
 
 
-def _keep_confidential(folder: Path, parent: DatasetManifest | None, options: Options) -> None:
+def _keep_confidential(name: str, parent: DatasetManifest | None, options: Options, workspace: Workspace) -> None:
     """Hides a confidential dataset from git before its first sample is written; it never becomes public by omission."""
     if options.confidential:
-        hide(folder)
+        # Decoded samples will be cached too.
+        hide(workspace.data / name)
+        hide(workspace.cache)
     elif parent is not None and parent.confidential:
         raise StateError(
             f"dataset '{parent.name}' is confidential; expected a new version of it to be so too.",

@@ -17,6 +17,7 @@ SOURCES = {
     "folder": "loopline.data.sources.folder:list_folder",
     "table": "loopline.data.sources.table:list_table",
     "plots": "loopline.data.sources.plots:list_plots",
+    "parallel": "loopline.data.sources.parallel:list_parallel",
     "hub": "loopline.data.sources.hub:list_hub",
 }
 HUB_PREFIX = "hub:"

@@ -42,7 +42,7 @@ _PIECE_BYTES = 1 << 22
 
 
 def hide(folder: Path) -> None:
-    """Makes git pass over a snapshot's folder; called before the first sample is written into it."""
+    """Makes git pass over a folder, whatever it will hold."""
     write_text(folder / ".gitignore", GITIGNORE)
 
 
