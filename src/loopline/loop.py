@@ -67,16 +67,18 @@ def sweep(
 ) -> Sweep:
     """Searches a space, as `["recipe=fashion", "optimizer.lr=1e-4..1e-1:log"]`, by trials that are runs of their own.
 
-    `resume` goes on with a sweep. Raises as `loopline.sweep.plan_sweep` and `run_sweep` do.
+    `resume` goes on with a sweep. Writes what `run_sweep` does, and the page; raises what it and `plan_sweep` raise.
     """
-    from loopline.sweep import TrialProcesses, continued, run_sweep
+    from loopline.sweep import TrialProcesses, continued, run_sweep, write_page
 
     place = _place(workspace)
     if resume is None:
         found = plan_sweep(overrides, space=space, settings=settings, workspace=place)
     else:
         found = continued(resume, (*overrides, *space), settings or SweepSettings(), place)
-    return run_sweep(found, launch=TrialProcesses(found, place), workspace=place, on_trial=on_trial)
+    done = run_sweep(found, launch=TrialProcesses(found, place), workspace=place, on_trial=on_trial)
+    write_page(done, place)
+    return done
 
 
 def plan_sweep(
