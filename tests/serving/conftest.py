@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import json
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from loopline.serving import ServeSettings, build_app
 from loopline.testing import make_bundle, make_png, make_value_bundle
 from loopline.transforms.bands import encode_bands
 
+SHOUTER = Path(__file__).parent / "shouter.py"
 BANDS = ("green", "red", "red_edge", "nir")
 BOUNDARY = "a-boundary"
 MULTIPART = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -106,6 +108,20 @@ class Breakable:
         if self.is_broken:
             raise SkewError("the reference inputs come out wrong.")
         self.inner.verify()
+
+
+@pytest.fixture(scope="session")
+def shouter(value_folder: Path) -> PredictorLike:
+    """A translator that answers in capitals."""
+    spec = importlib.util.spec_from_file_location("shouter", SHOUTER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Where dataclasses look for the module of their class.
+    sys.modules["shouter"] = module
+    spec.loader.exec_module(module)
+    opened: PredictorLike = module.Shouter.open(value_folder)
+    return opened
 
 
 @pytest.fixture
@@ -215,21 +231,32 @@ def server(bundle_folder: Path, tmp_path: Path) -> Callable[..., AbstractContext
     def start(*options: str, command: str = "serve", bundle: Path | None = None) -> Iterator[Process]:
         home, model = tmp_path / "home", str(bundle or bundle_folder)
         arguments = ["--home", str(home), command, model, "--port", "0", "--num-threads", "1", *options]
-        errors = tmp_path / "server.err"
-        with errors.open("w") as file:
-            popen = subprocess.Popen(
-                [sys.executable, "-m", "loopline", *arguments], stdout=subprocess.PIPE, stderr=file, text=True
-            )
-        try:
-            assert popen.stdout is not None
-            line = popen.stdout.readline()
-            assert " at http://" in line, errors.read_text()
-            yield Process(popen, line.rpartition(" at ")[2].strip(), home / "predictions.db")
-        finally:
-            if popen.poll() is None:
-                popen.kill()
-            popen.wait(10)
-            if popen.stdout is not None:
-                popen.stdout.close()
+        with started(["-m", "loopline", *arguments], tmp_path / "server.err", home / "predictions.db") as process:
+            yield process
 
     return start
+
+
+@pytest.fixture
+def shouting_server(value_folder: Path, tmp_path: Path) -> Callable[..., AbstractContextManager[Process]]:
+    """`with shouting_server() as process`: as `server`, of the translator that answers in capitals."""
+    log = tmp_path / "shouter.db"
+    return lambda: started([str(SHOUTER), str(value_folder), str(log)], tmp_path / "shouter.err", log)
+
+
+@contextmanager
+def started(program: Sequence[str], errors: Path, log: Path) -> Iterator[Process]:
+    """A Python program that serves, from when it says where; killed at the end unless it was stopped."""
+    with errors.open("w") as file:
+        popen = subprocess.Popen([sys.executable, *program], stdout=subprocess.PIPE, stderr=file, text=True)
+    try:
+        assert popen.stdout is not None
+        line = popen.stdout.readline()
+        assert " at http://" in line, errors.read_text()
+        yield Process(popen, line.rpartition(" at ")[2].strip(), log)
+    finally:
+        if popen.poll() is None:
+            popen.kill()
+        popen.wait(10)
+        if popen.stdout is not None:
+            popen.stdout.close()

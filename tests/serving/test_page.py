@@ -199,6 +199,38 @@ def test_the_bands_of_a_plot_are_chosen_together(
 
 
 @needs_browser
+def test_a_text_is_translated_as_it_is_typed(
+    shouting_server: Callable[..., AbstractContextManager[Any]], browser: Browser
+) -> None:
+    """Two panes: typing translates, a thumb and a correction reach the log, an example replaces the text."""
+    with shouting_server() as process:
+        browser.narrow(390)
+        browser.open(process.url)
+        browser.wait("document.querySelectorAll('.example').length === 5")
+        browser.type("#question", "a dog runs.")
+        browser.wait("document.getElementById('answer').value === 'A DOG RUNS.'")
+        assert "ms on the server" in browser.run("document.getElementById('latency').textContent")
+        request_id = browser.run("document.getElementById('request-id').textContent")
+        browser.click("#down")
+        browser.wait("document.getElementById('rating-said').textContent === 'Kept: your rating.'")
+        assert browser.run("document.getElementById('down').ariaPressed") == "true"
+        browser.click("#edit")
+        browser.type("#answer", " OR WALKS.")
+        browser.click("#send")
+        browser.wait("document.getElementById('rating-said').textContent === 'Kept: your correction.'")
+        assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+        browser.click(".example")
+        browser.wait("document.getElementById('answer').value.startsWith('[')")
+        browser.click("#clear")
+        assert browser.wait("document.getElementById('rating').hidden")
+        assert browser.complaints() == []
+        assert process.stop() == 0
+        with open_log(process.log) as log:
+            (row,) = [row for row in log.read() if row.request_id == request_id]
+    assert (row.predicted, row.label, row.rating) == ("A DOG RUNS.", "A DOG RUNS. OR WALKS.", "down")
+
+
+@needs_browser
 def test_the_interface_is_described_offline(
     server: Callable[..., AbstractContextManager[Any]], browser: Browser, value_folder: Path
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,10 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loopline.core.errors import ConfigError, InvalidExample
-from loopline.core.records import ModelBundle
+from loopline.core.errors import ConfigError
 from loopline.prediction_log import open_log
-from loopline.predictor import Answer, PredictorLike, TextAnswer, ValueAnswer, open_predictor
+from loopline.predictor import Answer, PredictorLike, ValueAnswer, open_predictor
 from loopline.serving.routes import MAX_URL_BYTES
 from loopline.serving.schemas import (
     BatchAnswer,
@@ -40,44 +38,6 @@ def valuer(value_folder: Path) -> PredictorLike:
     return open_predictor(value_folder, num_threads=1)
 
 
-@dataclass
-class Shouter:
-    """A translator on the public seam: it answers with the text in capitals."""
-
-    folder: Path
-    bundle: ModelBundle
-    output_names: tuple[str, ...] = ("num_tokens", "unknown_rate")
-
-    def decode(self, raw: bytes) -> list[str]:
-        return self.from_array(raw.decode())
-
-    def from_array(self, values: Any) -> list[str]:
-        words: list[str] = values.split()
-        if not words:
-            raise InvalidExample("an empty text given; expected a sentence.")
-        return words
-
-    def join(self, files: Sequence[tuple[str, bytes]]) -> bytes:
-        return files[0][1]
-
-    def predict(self, samples: Sequence[list[str]]) -> list[Answer]:
-        return [
-            TextAnswer(" ".join(words).upper(), np.array([len(words), 0.25], np.float32), np.ones(4, np.float32))
-            for words in samples
-        ]
-
-    def predict_raw(self, raws: Sequence[bytes]) -> list[Answer]:
-        return self.predict([self.decode(raw) for raw in raws])
-
-    def verify(self) -> None:
-        """It always shouts."""
-
-
-@pytest.fixture(scope="module")
-def shouter(valuer: PredictorLike) -> Shouter:
-    return Shouter(valuer.folder, valuer.bundle.model_copy(update={"task": "translation", "input_kind": "text"}))
-
-
 @pytest.fixture
 def values(serving: Serving, valuer: PredictorLike) -> Any:
     with serving(valuer) as client:
@@ -85,7 +45,7 @@ def values(serving: Serving, valuer: PredictorLike) -> Any:
 
 
 @pytest.fixture
-def texts(serving: Serving, shouter: Shouter) -> Any:
+def texts(serving: Serving, shouter: PredictorLike) -> Any:
     with serving(shouter, max_batch_examples=3) as client:
         yield client
 
