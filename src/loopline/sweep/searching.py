@@ -249,6 +249,8 @@ class _Search:
 
     def _stop_all(self, poll_s: float) -> None:
         """Asks what still lives to save itself and waits for that; a second Ctrl-C does not wait."""
+        if not self._live:
+            return
         try:
             for live in self._live.values():
                 live.stop()
@@ -258,6 +260,8 @@ class _Search:
             for live in self._live.values():
                 live.kill()
             raise
+        finally:
+            self.record()
 
 
 def _name(settings: SweepSettings, objective: Objective, workspace: Workspace) -> str:

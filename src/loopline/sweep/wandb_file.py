@@ -7,6 +7,7 @@ counterpart here is an error, what only says how W&B runs it is named and not us
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -36,7 +37,7 @@ _DISTRIBUTIONS = (
     "constant", "categorical", "int_uniform", "uniform", "q_uniform", "log_uniform", "log_uniform_values",
     "q_log_uniform_values",
 )  # fmt: skip
-
+_SCIENTIFIC = re.compile(r"[+-]?\d+e[+-]?\d+", re.IGNORECASE)
 # How the ends of a range are read; whole ones stay whole where the distribution says so.
 _NUMBERS: dict[str, Callable[[float], float]] = {
     "int_uniform": int,
@@ -174,7 +175,8 @@ def _literal(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_literal, value))}]"
     if isinstance(value, str):
-        return value if value.isidentifier() else "'" + value.replace("'", "\\'") + "'"
+        # PyYAML reads 1e-3, which has no point, as a string; W&B means the number.
+        return value if value.isidentifier() or _SCIENTIFIC.fullmatch(value) else "'" + value.replace("'", "\\'") + "'"
     return repr(value)
 
 
