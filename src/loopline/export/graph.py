@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
@@ -17,15 +18,30 @@ from loopline.core.errors import InputError
 def export_graph(network: nn.Module, *, shape: tuple[int, ...], input_name: str, head: str) -> bytes:
     """The graph of a network that takes (N, *shape) float32, as the bytes of a checked ONNX model.
 
-    Its input is called `input_name`, its outputs `head` and `embedding`.
-
-    The network is left in evaluation mode on the CPU. Nodes lose the exporter's notes: they hold paths of this machine,
-    and would make equal graphs differ. Raises `InputError` where the network cannot take `shape`.
+    Its input is called `input_name`, its outputs `head` and `embedding`. The network is left in evaluation mode on the
+    CPU. Raises `InputError` where the network cannot take `shape`.
     """
     network = network.eval().cpu()
     example = torch.zeros(2, *shape)
     _check_takes(network, example)
-    batch = torch.export.Dim("batch", min=1)
+    return _exported(network, example, input_name, [head, "embedding"], {0: torch.export.Dim("batch", min=1)})
+
+
+def export_token_graph(encoder: nn.Module, *, input_name: str, output_name: str) -> bytes:
+    """The graph of a module that takes padded token ids (N, S) int64 and gives (N, D), both N and S free.
+
+    The module is left in evaluation mode on the CPU.
+    """
+    free = torch.export.Dim.DYNAMIC
+    # Of unequal lengths, so that the padding is part of what is traced.
+    example = torch.tensor([[5, 6, 7, 8, 1], [9, 1, 0, 0, 0]])
+    return _exported(encoder.eval().cpu(), example, input_name, [output_name], {0: free, 1: free})
+
+
+def _exported(
+    network: nn.Module, example: torch.Tensor, input_name: str, output_names: list[str], free_axes: dict[int, Any]
+) -> bytes:
+    """A checked graph without the exporter's notes, which hold paths of this machine and make equal graphs differ."""
     with _quiet():
         program = torch.onnx.export(
             network,
@@ -33,8 +49,8 @@ def export_graph(network: nn.Module, *, shape: tuple[int, ...], input_name: str,
             dynamo=True,
             verbose=False,
             input_names=[input_name],
-            output_names=[head, "embedding"],
-            dynamic_shapes=({0: batch},),
+            output_names=output_names,
+            dynamic_shapes=(free_axes,),
         )
     if program is None:
         raise AssertionError("torch.onnx.export with dynamo=True returns a program")

@@ -18,8 +18,8 @@ from loopline.core.errors import ConfigError, InputError, missing_extra
 from loopline.networks.network import MAX_EMBEDDING, Network, NetworkConfig
 from loopline.networks.torchvision_guard import let_torchvision_import
 
-# T5's padding, which also begins every translation; the tokenizer's must be the same.
-PAD_ID = 0
+# T5's padding, which also begins every translation, and its end and unknown marks; the tokenizer's must be the same.
+PAD_ID, END_ID, UNKNOWN_ID = range(3)
 # The projection of the embedding is drawn from this, so that it is the same in every run.
 _PROJECTION_SEED = 0
 
@@ -74,6 +74,8 @@ class T5(Network):
                 num_decoder_layers=config.decoder_layers,
                 dropout_rate=config.dropout,
                 decoder_start_token_id=PAD_ID,
+                # As quick on a CPU as torch's fused one, which the exporter of graphs stumbles over.
+                attn_implementation="eager",
             )
         )
         self.register_buffer("projection_WD", _projection(config.width))
@@ -96,6 +98,22 @@ class T5(Network):
         mask_NS = (source_NS != PAD_ID).long()
         states_NSW = self.model.get_encoder()(input_ids=source_NS, attention_mask=mask_NS).last_hidden_state
         return self._embedding(states_NSW, mask_NS)
+
+    @torch.inference_mode()
+    def translate(
+        self, source_NS: Tensor, *, beam_size: int, length_penalty: float, max_length: int
+    ) -> list[list[int]]:
+        """Translations by the beam search of `transformers`, without marks: the slow reference for other engines."""
+        found_NT = self.model.generate(
+            input_ids=source_NS,
+            attention_mask=(source_NS != PAD_ID).long(),
+            num_beams=beam_size,
+            length_penalty=length_penalty,
+            max_new_tokens=max_length,
+            do_sample=False,
+            early_stopping=beam_size > 1,
+        )
+        return [[index for index in row if index not in (PAD_ID, END_ID)] for row in found_NT.tolist()]
 
     def layers(self) -> list[list[nn.Parameter]]:
         blocks = [*self.model.encoder.block, *self.model.decoder.block]

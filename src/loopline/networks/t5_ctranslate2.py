@@ -16,18 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopline.core.errors import InputError
-from loopline.networks.t5 import PAD_ID, T5
+from loopline.networks.t5 import END_ID, PAD_ID, T5, UNKNOWN_ID
 
 Weights = Mapping[str, NDArray[np.float32]]
-# The end and unknown marks that CTranslate2 is told; T5's own.
-_END_ID, _UNKNOWN_ID = 1, 2
 # Beyond it all distances are alike; transformers' default, which no T5 changes.
 _MAX_DISTANCE = 128
 
 
-def ctranslate2_files(
-    network: T5, pieces: Sequence[str], *, quantization: Literal["float32", "int8"]
-) -> dict[str, bytes]:
+Quantization = Literal["float32", "int8"]
+
+
+def ctranslate2_files(network: T5, pieces: Sequence[str], *, quantization: Quantization) -> dict[str, bytes]:
     """`model.bin`, `config.json` and `shared_vocabulary.json` by name; `pieces` are the tokenizer's, in their order.
 
     With `int8`, weights of matrices are whole numbers with one scale per row. Raises `InputError` where the network's
@@ -40,7 +39,7 @@ def ctranslate2_files(
     spec.register_source_vocabulary(list(pieces))
     spec.register_target_vocabulary(list(pieces))
     spec.config.bos_token = spec.config.decoder_start_token = pieces[PAD_ID]
-    spec.config.eos_token, spec.config.unk_token = pieces[_END_ID], pieces[_UNKNOWN_ID]
+    spec.config.eos_token, spec.config.unk_token = pieces[END_ID], pieces[UNKNOWN_ID]
     spec.validate()
     spec.optimize(quantization=quantization)
     with tempfile.TemporaryDirectory() as folder:

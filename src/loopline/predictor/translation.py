@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,9 @@ from loopline.transforms import build_pipeline
 from loopline.transforms.text import BeamSearch, Ids, TokenizeText, batches_by_length, pad
 
 # The graphs of a bundle: the translator as its weights are stored, and the encoder alone, for embeddings.
-ROLES = ("float32", "int8")
+ROLES: tuple[Literal["float32"], Literal["int8"]] = ("float32", "int8")
 ENCODER_ROLE = "encoder"
+ENCODER_INPUT, ENCODER_OUTPUT = "ids", "text_embedding"
 # Features of a question and its answer, which drift looks at beside the embedding.
 OUTPUT_NAMES = ("num_tokens", "unknown_share", "score")
 SEARCH_STEP = "beam_search"
@@ -49,6 +50,7 @@ class Translator:
         self.decoder = decoder
         self.engine = engine
         self.search = search
+        self.output_names = OUTPUT_NAMES
         self._embed = embed
 
     def predict(self, samples: Sequence[Ids]) -> list[TextAnswer]:
@@ -69,6 +71,10 @@ class Translator:
             embedding_MD = np.stack([next(embeddings) for part in parts if part is not None])
             answers.append(self._answer(ids, parts, embedding_MD.mean(axis=0)))
         return answers
+
+    def predict_raw(self, raws: Sequence[bytes]) -> list[TextAnswer]:
+        """Texts' bytes to answers in their order; raises `InvalidExample` for the first that is none."""
+        return self.predict([self.decoder(raw) for raw in raws])
 
     def _refuse_stranger(self, ids: Ids) -> None:
         tokenizer = self.decoder.tokenizer
@@ -120,7 +126,7 @@ class TranslationPredictor:
         self.folder = folder
         self.translator = translator
         self.role = role
-        self.output_names = OUTPUT_NAMES
+        self.output_names = translator.output_names
 
     def decode(self, raw: bytes) -> Ids:
         """One text's bytes to ids; raises `InvalidExample`, and nothing else."""
@@ -140,7 +146,7 @@ class TranslationPredictor:
 
     def predict_raw(self, raws: Sequence[bytes]) -> list[TextAnswer]:
         """Texts' bytes to answers in their order; raises `InvalidExample` for the first that is none."""
-        return self.predict([self.decode(raw) for raw in raws])
+        return self.translator.predict_raw(raws)
 
     def verify(self) -> None:
         """Translates the golden sentences as if they came from outside.
@@ -168,7 +174,7 @@ class TranslationPredictor:
 
 def embed_by(encoder: OnnxEngine) -> Embed:
     """The embeddings that a graph of the encoder gives."""
-    return lambda ids_NS: encoder.run({"ids": ids_NS}, ["embedding"])["embedding"]
+    return lambda ids_NS: encoder.run({ENCODER_INPUT: ids_NS}, [ENCODER_OUTPUT])[ENCODER_OUTPUT]
 
 
 def beam_search(postprocess: Sequence[TransformStep]) -> BeamSearch:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 INPUTS = {
     "bands": "loopline.training.inputs:BandsInput",
     "image": "loopline.training.inputs:ImageInput",
+    "text": "loopline.training.text_input:TextInput",
     "values": "loopline.training.inputs:ValuesInput",
 }
 

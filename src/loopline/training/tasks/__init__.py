@@ -3,4 +3,5 @@
 TASKS = {
     "classification": "loopline.training.tasks.classification:ClassificationConfig",
     "regression": "loopline.training.tasks.regression:RegressionConfig",
+    "translation": "loopline.training.tasks.translation:TranslationConfig",
 }
