@@ -283,7 +283,9 @@ def test_the_address_can_hold_a_text(texts: Any) -> None:
     long = texts.error(texts.http.get(f"/translate/{'a' * MAX_URL_BYTES}"), 414)
     assert long["next"] == "send the text to POST /predict"
     # What was asked is nobody else's business: no message repeats it.
-    assert "secret" not in texts.error(texts.http.post("/translate/secret"), 405)["message"]
+    refused = texts.error(texts.http.post("/translate/secret"), 405)
+    assert refused["message"] == "'/translate/{text}' does not take POST."
+    assert texts.metric('loopline_requests_total{method="GET",route="/translate/{text}",status="200"}') == 7
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -66,7 +66,7 @@ class RequestFrame:
             self._count(scope, request_id, status, started_s)
 
     def _count(self, scope: Scope, request_id: str, status: int, started_s: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")
+        route = getattr(scope.get("route"), "path_format", "other")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._telemetry.requests.labels(route, method, str(status)).inc()
         if _ACCESS.isEnabledFor(logging.INFO):

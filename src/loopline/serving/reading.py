@@ -67,7 +67,7 @@ def parse_json(body: bytes, kind: type[B]) -> B:
     """A body as `kind`; raises a 422 that names each wrong field."""
     # Every value but the first of its list or object follows a comma, every list a bracket: counting costs nothing.
     if body.count(b",") + body.count(b"[") > MAX_JSON_VALUES:
-        raise invalid(f"the body holds more than {MAX_JSON_VALUES:,} values, which is the limit; send a file.")
+        raise invalid(f"the body holds more than {MAX_JSON_VALUES:,} values, which is the limit.")
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:

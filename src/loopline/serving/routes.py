@@ -206,7 +206,7 @@ def refusal_of(error: Exception, request: Request) -> Refusal:
         return no_example(error, advice(_service(request).predictor.bundle.input_kind))
     status = error.status_code if isinstance(error, HTTPException) else 500
     # A route's own spelling where there is one: an address may hold a text, which no message repeats.
-    return of_status(status, getattr(request.scope.get("route"), "path", request.url.path), request.method)
+    return of_status(status, getattr(request.scope.get("route"), "path_format", request.url.path), request.method)
 
 
 def _service(request: Request) -> Service:
