@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import loopline
+import loopline.loop
 from loopline.cli.entry import cli, main
 from loopline.core.records import Pruning, Sweep, SweepSettings
 from loopline.core.store import read_record
@@ -91,7 +92,7 @@ def test_a_sweep_is_killed_and_taken_up_again(digits: Workspace, quick: Override
     first = read_run(digits.runs / "killed-000")
     # A trial outlives its sweep; this one is killed too, as where the machine goes down.
     os.kill(orphan, signal.SIGKILL)
-    sweep = loopline.sweep(resume="killed", workspace=digits)
+    sweep = loopline.loop.sweep(resume="killed", workspace=digits)
     assert [trial.status for trial in sweep.trials] == ["completed"] * 2
     assert find_run("killed-000", digits) == first
     resumed = find_run("killed-001", digits)
