@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ import pandas as pd  # type: ignore[import-untyped] # has no stubs here
 import pytest
 
 from loopline.core.workspace import Workspace
-from loopline.predictor import LabelAnswer, open_predictor
+from loopline.predictor import Answer, LabelAnswer, TextAnswer, open_predictor
 from loopline.registry import promote, register
+from loopline.registry.pyfunc import BundleModel, model_signature
 from loopline.testing import make_png, make_value_bundle
 from loopline.transforms.bands import encode_bands
 
@@ -55,6 +57,28 @@ def test_bands_go_in_as_files(workspace: Workspace, tmp_path: Path, monkeypatch:
     (expected,) = open_predictor(folder).predict_raw([raw])
     frame = model.predict(pd.DataFrame({"bands": [raw]}))
     assert frame.to_numpy().tolist() == [expected.outputs.tolist()]
+
+
+def test_texts_go_in_as_texts(tmp_path: Path) -> None:
+    """A column `text`, and one that comes back; MLflow is told that both are strings."""
+    inner = open_predictor(make_value_bundle(tmp_path))
+
+    class Shouter:
+        """Answers in capitals, under the record of a translator."""
+
+        bundle = inner.bundle.model_copy(update={"task": "translation", "input_kind": "text"})
+
+        def from_array(self, values: Any) -> Any:
+            return values
+
+        def predict(self, samples: Sequence[Any]) -> list[Answer]:
+            return [TextAnswer(text.upper(), np.zeros(3, np.float32), np.zeros(4, np.float32)) for text in samples]
+
+    shouter: Any = Shouter()
+    frame = BundleModel(shouter).predict(pd.DataFrame({"text": ["ein hund", "zwei"]}))
+    assert frame.to_dict("list") == {"text": ["EIN HUND", "ZWEI"]}
+    signature = model_signature(shouter.bundle)
+    assert str(signature.inputs) == str(signature.outputs) == "['text': string (required)]"
 
 
 def test_mlflow_models_serve_answers(
