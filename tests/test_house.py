@@ -36,6 +36,7 @@ ALLOWED = {
     "fastapi": ["serving"],
     "hydra": ["sweep.space", "training.compose"],  # the grammar of overrides; composing is training's alone
     "jinja2": ["page"],
+    "kagglehub": ["data.sources.kaggle"],
     "lightning": ["training"],
     "matplotlib": ["plots"],
     "mlflow": ["registry", "tracking"],
@@ -60,7 +61,7 @@ ALLOWED = {
     "tifffile": ["transforms.bands"],
     "timm": ["networks.timm"],
     "torch": ["doctor", "export", "networks", "training"],
-    "torchvision": [],
+    "torchvision": ["data.sources.food101"],
     "transformers": ["networks.t5"],
     "uvicorn": ["serving"],
     "wandb": ["tracking"],

@@ -91,6 +91,7 @@ EXTRA_OF_PACKAGE = {
     "fastapi": "serve",
     "hydra": "train",
     "jinja2": "monitor",
+    "kagglehub": "kaggle",
     "lightning": "train",
     "matplotlib": "monitor",
     "mlflow": "track",

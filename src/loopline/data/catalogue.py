@@ -23,10 +23,14 @@ class Known:
 
 
 CATALOGUE = {
+    "animals": Known("loopline.data.sources.kaggle:list_animals", Options(licence="see Kaggle")),
     # 5,500 of 60,000, in expectation.
     "fashion": Known(
         "loopline.data.sources.fashion:list_fashion", Options(licence="MIT", validation_share=5500 / 60_000)
     ),
+    # Published without a licence: for research.
+    "food101": Known("loopline.data.sources.food101:list_food101", Options(licence="research only")),
+    "fruits": Known("loopline.data.sources.kaggle:list_fruits", Options(licence="CC-BY-SA-4.0")),
     # Four fields of 20 each, and twelve to train on.
     "nitrogen": Known(
         "loopline.data.simulation.plots:list_nitrogen",

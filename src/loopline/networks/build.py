@@ -18,6 +18,7 @@ from loopline.networks.network import Network, NetworkConfig
 NETWORKS = {
     "indices": "loopline.networks.indices:IndicesConfig",
     "cnn": "loopline.networks.cnn:CnnConfig",
+    "cnn3": "loopline.networks.cnn3:Cnn3Config",
     "mlp": "loopline.networks.mlp:MlpConfig",
     "resnet": "loopline.networks.resnet:ResnetConfig",
     "t5": "loopline.networks.t5:T5Config",

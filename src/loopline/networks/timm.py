@@ -47,7 +47,7 @@ class TimmConfig(NetworkConfig):
         return TimmNetwork(self._create(input_shape, num_outputs, None))
 
     def start(self, network: Network, *, input_shape: tuple[int, ...], num_outputs: int) -> None:
-        """Loads the pretrained weights; the head stays random where its number of classes differs.
+        """Loads the pretrained weights; the head is always a new one.
 
         Raises `InputError` where they cannot be had and `ConfigError` where they are of another architecture.
         """
@@ -56,6 +56,10 @@ class TimmConfig(NetworkConfig):
         given = {} if self.weights == "hub" else {"state_dict": self._given_weights()}
         donor = self._create(input_shape, num_outputs, given)
         network.get_submodule("body").load_state_dict(donor.state_dict())
+        assert isinstance(network, TimmNetwork)  # noqa: S101 - `build` returned it
+        # As torch does: some architectures begin with a head whose logits are far from zero, which a training from random
+        # weights forgets and fine-tuning does not.
+        network.head.reset_parameters()
 
     def pretrained_input(self) -> PretrainedInput:
         """What timm's record of the weights says: size, mean, standard deviation, filter, crop."""

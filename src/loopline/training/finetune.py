@@ -31,8 +31,8 @@ class FinetuneConfig(Record):
                 parameter.requires_grad_(index >= first)
         for module in network.modules():
             # A layer that does not learn keeps its statistics, too.
-            if isinstance(module, _BatchNorm) and (self.frozen_statistics or not _learns(module)):
-                module.eval()
+            if isinstance(module, _BatchNorm):
+                module.train(not self.frozen_statistics and _learns(module))
 
 
 def _learns(module: nn.Module) -> bool:

@@ -19,6 +19,7 @@ SOURCES = {
     "plots": "loopline.data.sources.plots:list_plots",
     "parallel": "loopline.data.sources.parallel:list_parallel",
     "hub": "loopline.data.sources.hub:list_hub",
+    "kaggle": "loopline.data.sources.kaggle:list_kaggle",
 }
 HUB_PREFIX = "hub:"
 TABLE_SUFFIXES = (".csv", ".parquet")
