@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# The time grows faster than the points; these take a few seconds and show as much as more would.
-MOST_POINTS = 1500
+# These take two seconds of one core, and show as much as more would.
+MOST_POINTS = 1000
 _LEAST_POINTS = 10
 # Neighbours that count; the method needs more points than that.
 _PERPLEXITY = 30.0
@@ -26,7 +26,7 @@ class Projection(NamedTuple):
 
 
 def project(embedding_ND: NDArray[np.float32], *, seed: int = 0) -> Projection | None:
-    """Lays at most 1,500 examples out in the plane so that neighbours stay neighbours; repeatable by its seed.
+    """Lays at most 1,000 examples out in the plane so that neighbours stay neighbours; repeatable by its seed.
 
     None where there is nothing to lay out: fewer than ten examples, or embeddings that do not differ.
     """

@@ -18,7 +18,7 @@ _MOST_NAMES = 30
 
 
 def class_map_png(points_N2: NDArray[Any], labels_N: NDArray[Any], label_names: Sequence[str]) -> bytes:
-    """Points coloured by their true class, whose name stands at the middle of its points (up to 30 classes)."""
+    """Points coloured by their true class, whose name stands where most of its points are (up to 30 classes)."""
     num_classes = len(label_names)
     colours = matplotlib.colormaps["tab10" if num_classes <= 10 else "tab20" if num_classes <= 20 else "turbo"]
     with drawing(5.4, 5.0) as canvas:
@@ -27,7 +27,7 @@ def class_map_png(points_N2: NDArray[Any], labels_N: NDArray[Any], label_names: 
         places_N = labels_N / (num_classes - 1) if num_classes > 20 else labels_N
         axes.scatter(points_N2[:, 0], points_N2[:, 1], c=colours(places_N), **_MARKS)
         for label in np.unique(labels_N) if num_classes <= _MOST_NAMES else ():
-            x, y = np.median(points_N2[labels_N == label], axis=0)
+            x, y = _most_central(points_N2[labels_N == label])
             axes.text(
                 x, y, label_names[label], ha="center", va="center", fontsize=8.5, weight="bold", color=INK,
                 path_effects=[withStroke(linewidth=3, foreground="white")],
@@ -50,6 +50,13 @@ def value_map_png(points_N2: NDArray[Any], values_N: NDArray[Any], *, label: str
 
 
 _MARKS: Any = {"s": 12, "alpha": 0.75, "linewidths": 0}
+
+
+def _most_central(points_M2: NDArray[Any]) -> NDArray[Any]:
+    """The point that half of the others are nearest to: a middle that is never between two groups."""
+    apart_MM = np.linalg.norm(points_M2[:, np.newaxis] - points_M2, axis=2)
+    middle: NDArray[Any] = points_M2[np.median(apart_MM, axis=1).argmin()]
+    return middle
 
 
 def _bare(axes: Axes) -> None:
