@@ -39,7 +39,7 @@ def test_any_image_gives_logits_and_embedding(
     assert embedding_ND.shape[1] <= MAX_EMBEDDING
 
 
-@pytest.mark.parametrize("name", ["cnn", "mlp", "resnet"])
+@pytest.mark.parametrize("name", ["cnn", "cnn3", "mlp", "resnet"])
 def test_wide_network_keeps_a_narrow_embedding(name: str) -> None:
     """The embedding is logged with every prediction: it does not grow with the network."""
     _, embedding_ND = build_network(name, {"width": 128}, input_shape=(1, 16, 16), num_outputs=2)(
@@ -61,7 +61,7 @@ def test_width_takes_effect(name: str) -> None:
     assert sizes[1] > 2 * sizes[0]
 
 
-@pytest.mark.parametrize("name", ["cnn", "mlp", "resnet"])
+@pytest.mark.parametrize("name", ["cnn", "cnn3", "mlp", "resnet"])
 def test_dropout_takes_effect_in_training_only(name: str) -> None:
     """Two passes differ while training and agree in evaluation."""
     network = build_network(name, {"width": 8, "dropout": 0.5}, input_shape=(1, 16, 16), num_outputs=3)
@@ -71,9 +71,26 @@ def test_dropout_takes_effect_in_training_only(name: str) -> None:
     assert torch.equal(network(x_NCHW)[0], network(x_NCHW)[0])
 
 
+@pytest.mark.parametrize(("size_px", "stages"), [(8, 1), (16, 2), (32, 3), (48, 3), (64, 4), (128, 5)])
+def test_resnet_has_stages_by_size(size_px: int, stages: int) -> None:
+    """The last maps are about 4×4, unless the number of stages is given."""
+    derived = build_network("resnet", {"width": 2}, input_shape=(1, size_px, size_px), num_outputs=2)
+    given = build_network("resnet", {"width": 2, "stages": stages}, input_shape=(1, 9, 9), num_outputs=2)
+    assert [p.shape for p in derived.parameters()] == [p.shape for p in given.parameters()]
+
+
+def test_three_blocks_take_the_size_they_were_built_for() -> None:
+    """Any shape of picture, odd ones too, but at least 8×8; the dense layer is as large as the last maps."""
+    network = build_network("cnn3", {"width": 4}, input_shape=(3, 33, 50), num_outputs=5)
+    logits_NK, embedding_ND = network(torch.randn(2, 3, 33, 50))
+    assert (logits_NK.shape, embedding_ND.shape) == ((2, 5), (2, MAX_EMBEDDING))
+    with pytest.raises(ConfigError, match="'cnn3' takes pictures from 8×8"):
+        build_network("cnn3", {}, input_shape=(3, 4, 50), num_outputs=5)
+
+
 def test_mistakes_are_named() -> None:
     """An unknown network lists the known ones, an unknown parameter the parameters."""
-    with pytest.raises(UnknownName, match="network 'cn' does not exist; known: cnn, mlp"):
+    with pytest.raises(UnknownName, match="network 'cn' does not exist; known: cnn, cnn3"):
         build_network("cn", {}, input_shape=(1, 16, 16), num_outputs=2)
     with pytest.raises(ConfigError, match=r"unknown key 'model\.widht'.*Did you mean 'model\.width'"):
         build_network("cnn", {"widht": 3}, input_shape=(1, 16, 16), num_outputs=2)

@@ -132,3 +132,48 @@ def test_no_augmentation_copies_nothing() -> None:
     """The default leaves images as they are."""
     x_NHWC = np.zeros((1, 4, 4, 3), dtype=np.uint8)
     assert AugmentConfig().apply(x_NHWC, np.zeros((1, NUM_DRAWS))) is x_NHWC
+
+
+def test_a_balanced_epoch_holds_every_class_equally(digits: Workspace, make: Make) -> None:
+    """As many examples as ever, drawn with replacement: a class with a tenth of the examples comes as often."""
+    pipeline = build_pipeline(image_steps(height=16, width=16, mode="L", mean=[0.5], std=[0.25]))
+    split = open_snapshot("digits", digits).split("train")
+    shuffle = Shuffle(3, AugmentConfig(), balanced=True)
+    batches = Batches(split, pipeline, digits.cache, batch_size=50, shuffle=shuffle)
+    # All but a tenth of the digit 0 become digit 1.
+    targets = np.where((split.targets == 0) & (np.arange(len(split)) % 10 > 0), 1, split.targets)
+    batches._targets = targets
+    seen = [batches[BatchKey(epoch, index)] for epoch in range(12) for index in range(len(batches))]
+    assert len(batches) == len(make(batch_size=50))
+    shares = torch.bincount(torch.cat([batch.targets_N for batch in seen]), minlength=10) / (len(seen) * 50)
+    assert float(shares.min()) > 0.07
+    assert float(shares.max()) < 0.13
+    assert _equal(seen[0], batches[BatchKey(0, 0)])
+
+
+def test_mixed_batches_say_with_what(digits: Workspace) -> None:
+    """The others' labels are those of the batch moved on by one; what is kept is a share of the pixels' values."""
+    pipeline = build_pipeline(image_steps(height=16, width=16, mode="L", mean=[0.5], std=[0.25]))
+    split = open_snapshot("digits", digits).split("train")
+
+    def batch(augment: AugmentConfig) -> Batch:
+        batches = Batches(split, pipeline, digits.cache, batch_size=50, shuffle=Shuffle(3, augment))
+        return batches[BatchKey(1, 2)]
+
+    plain, mixed = batch(AugmentConfig()), batch(AugmentConfig(mixup=0.5))
+    assert torch.equal(plain.targets_N, mixed.targets_N)
+    assert plain.others_N is None
+    assert plain.kept == 1.0
+    assert mixed.others_N is not None
+    assert torch.equal(mixed.others_N, plain.targets_N.roll(1))
+    expected = mixed.kept * plain.x_N + (1 - mixed.kept) * plain.x_N.roll(1, 0)
+    torch.testing.assert_close(mixed.x_N, expected)
+
+
+def test_small_crops_make_small_batches(digits: Workspace) -> None:
+    """`crop_px` is the size that the network trains on."""
+    pipeline = build_pipeline(image_steps(height=16, width=16, mode="L", mean=[0.5], std=[0.25]))
+    shuffle = Shuffle(3, AugmentConfig(crop_px=12, crop_area=0.5))
+    split = open_snapshot("digits", digits).split("train")
+    batches = Batches(split, pipeline, digits.cache, batch_size=8, shuffle=shuffle)
+    assert batches[BatchKey(0, 0)].x_N.shape == (8, 1, 12, 12)

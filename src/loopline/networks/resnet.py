@@ -7,6 +7,7 @@ N examples, C channels, H height, W width, K outputs, D embedding.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -15,33 +16,33 @@ from torch import Tensor, nn
 from loopline.networks.network import MAX_EMBEDDING, Network, NetworkConfig, Residual, conv_block
 
 _MAX_CHANNELS = 512
+_LAST_PX = 4
 
 
 class ResnetConfig(NetworkConfig):
-    """`stages` of `depth` residual blocks each; channels double from `width` up to 512 while the size halves.
-
-    Three stages suit 32×32, four 64×64, five 128×128.
-    """
+    """`stages` of `depth` residual blocks each; channels double from `width` up to 512 while the size halves."""
 
     name: Literal["resnet"] = "resnet"
     width: int = Field(default=32, ge=1, le=512)
-    stages: int = Field(default=3, ge=1, le=6)
+    # None: as many as lead to maps of about 4×4, which is 3 for 32×32 and 5 for 128×128.
+    stages: int | None = Field(default=None, ge=1, le=6)
     depth: int = Field(default=1, ge=1, le=8)
     # Share of the embedding that is dropped before the last layer while training.
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
     def build(self, *, input_shape: tuple[int, ...], num_outputs: int) -> Resnet:
-        return Resnet(self, in_channels=input_shape[0], num_outputs=num_outputs)
+        stages = self.stages or max(1, min(6, int(math.log2(min(input_shape[1:]) / _LAST_PX))))
+        return Resnet(self, stages=stages, in_channels=input_shape[0], num_outputs=num_outputs)
 
 
 class Resnet(Network):
     """Stem with pooling, stages, at most 128 channels after the last, global average pooling, linear head."""
 
-    def __init__(self, config: ResnetConfig, *, in_channels: int, num_outputs: int) -> None:
+    def __init__(self, config: ResnetConfig, *, stages: int, in_channels: int, num_outputs: int) -> None:
         super().__init__()
         channels = config.width
         layers: list[nn.Module] = [conv_block(in_channels, channels), nn.MaxPool2d(2)]
-        for stage in range(config.stages):
+        for stage in range(stages):
             if stage:
                 wider = min(2 * channels, _MAX_CHANNELS)
                 layers.append(conv_block(channels, wider, stride=2))
