@@ -82,7 +82,9 @@ def export_translation(parts: TranslationParts, facts: BundleFacts, *, bundles: 
     with bar("Exporting", total=4) as advance:
         encoder = export_token_graph(_Encoder(parts.network), input_name=ENCODER_INPUT, output_name=ENCODER_OUTPUT)
         models = {role: ctranslate2_files(parts.network, decoder.tokenizer.pieces, quantization=role) for role in ROLES}
-        translators = {role: _translator(model, encoder, decoder, parts) for role, model in models.items()}
+        translators: dict[str, Translator] = {
+            role: _translator(model, encoder, decoder, parts) for role, model in models.items()
+        }
         advance(1)
         parity = token_parity(parts.network, translators["float32"], parts.raws, parts.references)
         advance(1)

@@ -32,7 +32,8 @@ def ctranslate2_files(network: T5, pieces: Sequence[str], *, quantization: Quant
     With `int8`, weights of matrices are whole numbers with one scale per row. Raises `InputError` where the network's
     vocabulary has another size.
     """
-    weights = {name: value.detach().cpu().float().numpy() for name, value in network.model.state_dict().items()}
+    # Copies: quantizing works in place, and would reach into the network.
+    weights = {name: value.detach().cpu().float().numpy().copy() for name, value in network.model.state_dict().items()}
     if len(weights["shared.weight"]) != len(pieces):
         raise InputError(f"{len(pieces)} pieces for a network of {len(weights['shared.weight'])}; expected as many.")
     spec = _spec(network, weights)

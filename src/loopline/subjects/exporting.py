@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from loopline.core.records import Run, Signature, TransformStep
 from loopline.core.store import read_record
 from loopline.core.workspace import Workspace
 from loopline.subjects.opening import open_subject
-from loopline.subjects.references import open_dataset
+from loopline.subjects.references import open_dataset, run_files
 from loopline.transforms import build_pipeline
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def export_run(run: Run, *, name: str | None, coverage: float, workspace: Worksp
     that is not completed and `GateRefused` where the graph does not equal the checkpoint.
     """
     from loopline.export import BundleFacts, export_bundle
-    from loopline.export.checkpoint import NUM_DRIFT, NUM_REFERENCE
+    from loopline.export.checkpoint import NUM_DRIFT
     from loopline.networks import load_checkpoint
     from loopline.runs import run_folder
 
@@ -40,6 +40,7 @@ def export_run(run: Run, *, name: str | None, coverage: float, workspace: Worksp
         )
     folder = run_folder(run, workspace)
     signature = read_record(Signature, folder / "signature.json")
+    files = run_files(folder, signature)
     snapshot = open_dataset(signature.dataset, workspace)
     held_out = snapshot.split(HELD_OUT_SPLIT)
     facts = BundleFacts(
@@ -53,8 +54,12 @@ def export_run(run: Run, *, name: str | None, coverage: float, workspace: Worksp
         held_out_split=held_out.name,
         task=signature.task,
         unit=signature.unit,
-        simulated_raws=_simulated(signature, snapshot, NUM_REFERENCE) if snapshot.manifest.confidential else (),
+        simulated_raws=_simulated(signature, files, snapshot) if snapshot.manifest.confidential else (),
     )
+    if signature.task == "translation":
+        from loopline.subjects.translating import export_translator
+
+        return export_translator(folder, held_out, facts, bundles=workspace.bundles)
     return export_bundle(
         load_checkpoint(folder),
         facts,
@@ -65,11 +70,13 @@ def export_run(run: Run, *, name: str | None, coverage: float, workspace: Worksp
     )
 
 
-def _simulated(signature: Signature, snapshot: Snapshot, num_examples: int) -> list[bytes]:
+def _simulated(signature: Signature, files: Mapping[str, bytes], snapshot: Snapshot) -> list[bytes]:
     """Made-up raw examples of the shape of the snapshot's own, always the same ones."""
-    pipeline = build_pipeline(signature.preprocess)
-    shape = snapshot.manifest.input_shape or pipeline.shape
-    return [pipeline.decoder.simulate(shape, np.random.default_rng(index)) for index in range(num_examples)]
+    from loopline.export.checkpoint import NUM_REFERENCE
+
+    pipeline = build_pipeline(signature.preprocess, files)
+    shape = snapshot.manifest.input_shape or (() if pipeline.decoder.is_ragged else pipeline.shape)
+    return [pipeline.decoder.simulate(shape, np.random.default_rng(index)) for index in range(NUM_REFERENCE)]
 
 
 def _interval(

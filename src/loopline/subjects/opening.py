@@ -18,11 +18,12 @@ from loopline.core.records import DatasetRef, ModelBundle, ModelVersion, Run, Si
 from loopline.core.store import read_record
 from loopline.core.workspace import Workspace
 from loopline.predictor import Predicted, Predictor, PredictorLike, open_predictor
-from loopline.subjects.references import bundle_folder, find_run_if_here
+from loopline.subjects.references import bundle_folder, find_run_if_here, run_files
 from loopline.transforms import Pipeline, build_pipeline, build_postprocess
 from loopline.transforms.outputs import HEADS, answer_outputs
 
 if TYPE_CHECKING:
+    from loopline.predictor.translation import Translator
     from loopline.snapshots import SplitReader
 
 # Answers to a whole split, given where decoded inputs may be kept.
@@ -75,8 +76,11 @@ def _open_run(run: Run, workspace: Workspace) -> Subject:
 
     folder = run_folder(run, workspace)
     signature = read_record(Signature, folder / "signature.json")
+    if signature.task == "translation":
+        return _open_translating_run(run, signature, folder)
     network = load_checkpoint(folder)
-    pipeline, postprocess = build_pipeline(signature.preprocess), build_postprocess(signature.postprocess)
+    pipeline = build_pipeline(signature.preprocess, run_files(folder, signature))
+    postprocess = build_postprocess(signature.postprocess)
 
     def answer(x_N: NDArray[Any]) -> Predicted:
         outputs = postprocess(network_outputs(network, pipeline.collate(x_N), head=HEADS[signature.task]))
@@ -93,6 +97,23 @@ def _open_run(run: Run, workspace: Workspace) -> Subject:
         signature.unit,
         _stated_coverage(signature.postprocess),
         lambda reader, cache: _predict_arrays(reader, pipeline, cache, answer),
+    )
+
+
+def _open_translating_run(run: Run, signature: Signature, folder: Path) -> Subject:
+    from loopline.subjects.translating import open_translator
+
+    translator = open_translator(folder)
+    return Subject(
+        "run",
+        run.run_id,
+        run.run_id,
+        signature.task,
+        signature.dataset,
+        (),
+        None,
+        None,
+        lambda reader, _cache: _predict_raws(reader, translator),
     )
 
 
@@ -136,7 +157,7 @@ def _predict_arrays(
     return _joined(parts)
 
 
-def _predict_raws(reader: SplitReader, predictor: PredictorLike) -> Predicted:
+def _predict_raws(reader: SplitReader, predictor: PredictorLike | Translator) -> Predicted:
     """From the raw examples: they differ in length, and are not stacked."""
     starts = range(0, reader.num_examples, _BATCH)
     parts = []

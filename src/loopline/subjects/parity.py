@@ -10,7 +10,7 @@ import numpy as np
 from loopline.bundle import read_record_only
 from loopline.core.workspace import Workspace
 from loopline.predictor import PredictorLike
-from loopline.subjects.references import find_run_if_here
+from loopline.subjects.references import find_run_if_here, open_dataset
 from loopline.transforms import build_pipeline
 from loopline.transforms.outputs import HEADS
 
@@ -21,6 +21,13 @@ def parity_check(folder: Path, workspace: Workspace) -> Callable[[PredictorLike]
     run = find_run_if_here(bundle.run_id, workspace)
     if run is None:
         return None
+
+    if bundle.task == "translation":
+        from loopline.runs import run_folder
+        from loopline.subjects.translating import translation_check
+
+        held_out = open_dataset(bundle.dataset, workspace).split(bundle.reference.drift_split)
+        return translation_check(run_folder(run, workspace), held_out)
 
     def check(predictor: PredictorLike) -> str:
         from loopline.bundle import read_file, read_reference

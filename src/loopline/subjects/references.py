@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from loopline.bundle import find_bundle, folder_name
 from loopline.core.errors import UnknownName
-from loopline.core.records import DatasetRef, ModelBundle, ModelVersion, Run
+from loopline.core.records import DatasetRef, ModelBundle, ModelVersion, Run, Signature
 from loopline.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ def bundle_folder(reference: ModelBundle | ModelVersion | str, workspace: Worksp
     if isinstance(reference, ModelBundle):
         return workspace.bundles / folder_name(reference)
     return find_bundle(reference.reference if isinstance(reference, ModelVersion) else reference, workspace)
+
+
+def run_files(folder: Path, signature: Signature) -> dict[str, bytes]:
+    """The files that the preprocess of a run names, such as a tokenizer, from the run's folder."""
+    return {name: (folder / "files" / name).read_bytes() for name in signature.files}
 
 
 def find_run_if_here(reference: str, workspace: Workspace) -> Run | None:
