@@ -110,8 +110,8 @@ def _metric_rows(evaluation: Evaluation) -> Table:
 def _remarks(evaluation: Evaluation) -> list[Text]:
     remarks = []
     if evaluation.stated_coverage is not None and "coverage" in evaluation.metrics:
-        share = f"{evaluation.stated_coverage:.0%}"
-        remarks.append(Text(f"The model states that its interval holds the truth in {share} of the cases."))
+        stated = f"{evaluation.stated_coverage:.0%}"
+        remarks.append(Text(f"The model states that its interval holds the truth in {stated} of the cases."))
     if evaluation.split == "feedback":
         remarks.append(Text(_FEEDBACK))
     if (ratings := evaluation.ratings) is not None and ratings.num_up + ratings.num_down:
