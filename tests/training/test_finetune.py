@@ -87,7 +87,7 @@ def test_the_average_follows_its_formula() -> None:
     expected = weight.detach().clone()
     for step in range(1, 30):
         with torch.no_grad():
-            weight += torch.randn_like(weight)
+            weight.add_(torch.randn_like(weight))
         network(torch.randn(4, 1, 16, 16))
         average.after_step(step)
         decay = min(0.9, (1 + step) / (10 + step))
