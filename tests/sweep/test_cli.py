@@ -73,6 +73,8 @@ def test_mistakes_are_said_before_a_trial_begins(
     assert not digits.sweeps.exists()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_sweep_is_killed_and_taken_up_again(digits: Workspace, quick: Overrides) -> None:
     """SIGKILL of the sweep while a trial trains: the finished trial stays, the other goes on; a command repeats it."""
     rates = "optimizer.lr=0.02,0.03"
@@ -103,6 +105,8 @@ def test_a_sweep_is_killed_and_taken_up_again(digits: Workspace, quick: Override
     assert again.metrics == resumed.metrics
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_bad_trial_is_pruned_and_can_be_finished_later(digits: Workspace, quick: Overrides) -> None:
     """A learning rate that learns nothing is stopped after few epochs; its run is interrupted, not lost."""
     arguments = (*quick, "trainer.max_epochs=30", "optimizer.lr=0.02,1e-9", "--sampler", "grid", "--pruner", "asha")
