@@ -29,8 +29,8 @@ from loopline.transforms.image import DecodeImage
 
 GITIGNORE = "# Confidential: no file of this folder leaves it.\n*\n"
 _BLOCK = 64
-# Blocks that repeat themselves (a white border, a run of one colour) stand in all kinds of files: at least so many bytes
-# must differ from those one period before. Every pixel of 1, 2, 3, 4, 6 or 12 bytes fits into the period.
+# Blocks that repeat themselves (a white border, a run of one colour) stand in all kinds of files: at least so many of a
+# block's bytes differ from those one period before, into which every pixel of 1, 2, 3, 4, 6 or 12 bytes fits.
 _MIN_CHANGES, _PERIOD = 12, 12
 # Of one content; a large picture is known by every second or third of its blocks.
 _MAX_BLOCKS = 8192
