@@ -19,6 +19,7 @@ from loopline.core import store
 from loopline.core.errors import StateError
 from loopline.core.records import Run, RunStatus
 from loopline.core.stopping import StopRequest, stop_signals
+from loopline.core.tables import load
 from loopline.core.workspace import Workspace
 from loopline.networks import read_checkpoint
 from loopline.runs import RunFolder, find_run, flat, resume_run, start_run
@@ -29,6 +30,7 @@ from loopline.training.compose import as_yaml, compose
 from loopline.training.config import TrainConfig, checked
 from loopline.training.job import Job, open_job
 from loopline.training.metrics_log import MetricsLog
+from loopline.training.modules.module import TrainingModule
 
 
 def train(
@@ -84,13 +86,15 @@ def _refuse_changes(record: Run, config: TrainConfig) -> None:
 def _compute(run: RunFolder, job: Job, stop: StopRequest) -> Run:
     """Everything inside a run: files that describe it, data, tracker, and the training itself."""
     store.write_text(run.path / "config.yaml", as_yaml(job.config))
-    store.write_record(run.path / "signature.json", job.signature())
+    kind: type[TrainingModule] = load(job.config.task.module)
+    signature = job.signature(num_outputs=kind.num_outputs(job), postprocess=kind.postprocess(job))
+    store.write_record(run.path / "signature.json", signature)
     for name, data in job.files.items():
         store.write_bytes(run.path / "files" / name, data)
     tracker = open_tracker(job.config.tracking, run, job.workspace)
     status: RunStatus = "failed"
     try:
-        metrics, num_steps = _fit(run, job, MetricsLog(run, tracker), stop)
+        metrics, num_steps = _fit(run, job, kind, MetricsLog(run, tracker), stop)
         for path in _results(run.path):
             run.add_artifact(path, path.suffix.removeprefix("."))
         record = run.complete(metrics=metrics, num_steps=num_steps)
@@ -115,18 +119,21 @@ def _results(folder: Path) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _fit(run: RunFolder, job: Job, log: MetricsLog, stop: StopRequest) -> tuple[dict[str, float], int]:
+def _fit(
+    run: RunFolder, job: Job, kind: type[TrainingModule], log: MetricsLog, stop: StopRequest
+) -> tuple[dict[str, float], int]:
     """Trains, from the last checkpoint where there is one; the final metrics and the number of steps."""
     config = job.config
     seed_everything(config.seed)
-    network = config.model.build(input_shape=job.input_shape, num_outputs=job.num_outputs)
+    input_shape, num_outputs = job.input_shape, kind.num_outputs(job)
+    network = config.model.build(input_shape=input_shape, num_outputs=num_outputs)
     checkpoints = Checkpoints(run.path / "checkpoints", config, stop)
     last = checkpoints.last_path if checkpoints.last_path.exists() else None
     if last is None:
-        config.model.start(network, input_shape=job.input_shape, num_outputs=job.num_outputs)
-    training, checking = config.task.loaders(job)
+        config.model.start(network, input_shape=input_shape, num_outputs=num_outputs)
+    training, checking = kind.loaders(job)
     steps_per_epoch = math.ceil(len(training) / config.trainer.accumulate_grad_batches)
-    module = config.task.module(network, job, num_steps=config.trainer.max_epochs * steps_per_epoch, log=log)
+    module = kind(network, job, num_steps=config.trainer.max_epochs * steps_per_epoch, log=log)
     trainer = _trainer(config, checkpoints, run.path)
     if last is None:
         log.rewind(0)

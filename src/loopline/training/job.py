@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from loopline.core.errors import ConfigError
-from loopline.core.records import DatasetRef, Signature
+from loopline.core.records import DatasetRef, Signature, TransformStep
 from loopline.core.workspace import Workspace
 from loopline.snapshots import Snapshot
 from loopline.training.config import TrainConfig
@@ -33,22 +33,17 @@ class Job:
         """What the network takes, without the batch axis; empty where examples differ in length."""
         return () if self.pipeline.decoder.is_ragged else self.pipeline.input_shape
 
-    @property
-    def num_outputs(self) -> int:
-        """K of the network's first output."""
-        return self.config.task.num_outputs(self)
-
-    def signature(self) -> Signature:
-        """What surrounds the network, as the run's folder keeps it."""
+    def signature(self, *, num_outputs: int, postprocess: tuple[TransformStep, ...]) -> Signature:
+        """What surrounds the network, as the run's folder keeps it; the task's module knows the two."""
         manifest = self.snapshot.manifest
         return Signature(
             task=manifest.task,
             input_kind=manifest.input_kind,
             dataset=self.dataset,
             preprocess=self.pipeline.steps,
-            postprocess=self.config.task.postprocess(self),
+            postprocess=postprocess,
             input_shape=self.input_shape,
-            num_outputs=self.num_outputs,
+            num_outputs=num_outputs,
             label_names=manifest.label_names,
             unit=getattr(self.config.task, "unit", None),
             files=tuple(sorted(self.files)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -18,11 +18,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from loopline.core.errors import StateError
+from loopline.core.records import TransformStep
 from loopline.networks import Network
 from loopline.training.average import Average, EpochAverage, MovingAverage
-from loopline.training.batches import Batch
+from loopline.training.batches import Batch, Batches, Loader, Shuffle
 from loopline.training.config import TrainConfig
+from loopline.training.job import Job
 from loopline.training.metrics_log import MetricsLog
+from loopline.training.tasks.task import TaskConfig
 
 
 class Sums:
@@ -43,6 +46,17 @@ class Sums:
         return {name: total / self.num_examples for name, total in self.totals.items()}
 
 
+C = TypeVar("C", bound=TaskConfig)
+
+
+def parameters(job: Job, kind: type[C]) -> C:
+    """The parameters of a job's task; a module trains the task that names it, and no other."""
+    task = job.config.task
+    if not isinstance(task, kind):
+        raise TypeError(f"task '{task.name}' given; expected a {kind.__name__}")
+    return task
+
+
 class TrainingModule(LightningModule, ABC):
     """Trains a network; `metrics` holds the figures of the last whole epoch.
 
@@ -50,8 +64,10 @@ class TrainingModule(LightningModule, ABC):
     and validation measures that.
     """
 
-    def __init__(self, network: Network, config: TrainConfig, *, num_steps: int, log: MetricsLog) -> None:
+    def __init__(self, network: Network, job: Job, *, num_steps: int, log: MetricsLog) -> None:
+        """Takes a fresh network; `num_steps` are all optimizer steps of the run."""
         super().__init__()
+        config = job.config
         self.network = network
         self.metrics: dict[str, float] = {}
         # Figures of the validation split that are no means over its examples.
@@ -64,6 +80,31 @@ class TrainingModule(LightningModule, ABC):
         self._log = log
         self._train = Sums()
         self._validation = Sums()
+
+    @staticmethod
+    @abstractmethod
+    def num_outputs(job: Job) -> int:
+        """K of the network's first output."""
+
+    @staticmethod
+    @abstractmethod
+    def postprocess(job: Job) -> tuple[TransformStep, ...]:
+        """From the network's outputs to what a person asked for, as the bundle will carry it."""
+
+    @staticmethod
+    def loaders(job: Job) -> tuple[Loader, Loader]:
+        """The batches to train on and those to check on, from the decoded cache."""
+        config, cache = job.config, job.workspace.cache
+        data = config.data
+        train, validation = job.snapshot.split(data.train_split), job.snapshot.split(data.validation_split)
+        size, limit = data.batch_size, data.max_examples
+        shuffle = Shuffle(config.seed, data.augment, data.sampler == "balanced")
+        training = Batches(train, job.pipeline, cache, batch_size=size, max_examples=limit, shuffle=shuffle)
+        # Nothing is kept for a backward pass: batches may be larger.
+        checking = Batches(validation, job.pipeline, cache, batch_size=4 * size, max_examples=limit)
+        training.prepare()
+        checking.prepare()
+        return Loader(training, num_workers=data.num_workers), Loader(checking, num_workers=data.num_workers)
 
     @abstractmethod
     def loss(self, batch: Batch, *, training: bool) -> tuple[Tensor, Tensor]:

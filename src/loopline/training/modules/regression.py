@@ -11,22 +11,35 @@ import torch
 from torch import Tensor
 from torch.nn.functional import huber_loss, l1_loss, mse_loss
 
+from loopline.core.records import TransformStep
 from loopline.networks import Network
 from loopline.training.batches import Batch
 from loopline.training.job import Job
 from loopline.training.metrics_log import MetricsLog
-from loopline.training.modules.module import TrainingModule
+from loopline.training.modules.module import TrainingModule, parameters
 from loopline.training.tasks.regression import RegressionConfig
 
 
 class Regression(TrainingModule):
     """Trains a network on examples with values."""
 
-    def __init__(self, network: Network, task: RegressionConfig, job: Job, *, num_steps: int, log: MetricsLog) -> None:
-        super().__init__(network, job.config, num_steps=num_steps, log=log)
-        self._task = task
-        affine = task.postprocess(job)[0].params
+    def __init__(self, network: Network, job: Job, *, num_steps: int, log: MetricsLog) -> None:
+        super().__init__(network, job, num_steps=num_steps, log=log)
+        self._task = parameters(job, RegressionConfig)
+        affine = self.postprocess(job)[0].params
         self._scale, self._offset = float(affine["scale"]), float(affine["offset"])
+
+    @staticmethod
+    def num_outputs(job: Job) -> int:
+        return 1
+
+    @staticmethod
+    def postprocess(job: Job) -> tuple[TransformStep, ...]:
+        targets_N = job.snapshot.split(job.config.data.train_split).targets
+        scale, offset = float(targets_N.std(dtype="float64")) or 1.0, float(targets_N.mean(dtype="float64"))
+        affine = TransformStep(name="affine", params={"scale": scale, "offset": offset})
+        minimum = parameters(job, RegressionConfig).minimum
+        return (affine,) if minimum is None else (affine, TransformStep(name="clip", params={"minimum": minimum}))
 
     def loss(self, batch: Batch, *, training: bool) -> tuple[Tensor, Tensor]:
         outputs_N1, _ = self.network(batch.x_N)

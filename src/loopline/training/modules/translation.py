@@ -8,18 +8,20 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from loopline.core.errors import InvalidExample
+from loopline.core.errors import ConfigError, InvalidExample
+from loopline.core.records import TransformStep
 from loopline.core.store import write_text
+from loopline.networks import Network
 from loopline.networks.t5 import PAD_ID, T5
 from loopline.networks.t5_ctranslate2 import ctranslate2_files
 from loopline.predictor.ctranslate2 import TranslationEngine
 from loopline.text_metrics import corpus_bleu, corpus_chrf
-from loopline.training.batches import Batch
+from loopline.training.batches import Batch, Loader
 from loopline.training.job import Job
 from loopline.training.metrics_log import MetricsLog
-from loopline.training.modules.module import TrainingModule
+from loopline.training.modules.module import TrainingModule, parameters
 from loopline.training.tasks.translation import TranslationConfig
-from loopline.training.token_batches import tokenize_step
+from loopline.training.token_batches import TokenBatches, tokenize_step
 from loopline.transforms.text import BeamSearch, Ids
 
 SIGNATURE_FILE = "sacrebleu.txt"
@@ -30,14 +32,40 @@ class Translation(TrainingModule):
 
     network: T5
 
-    def __init__(self, network: T5, task: TranslationConfig, job: Job, *, num_steps: int, log: MetricsLog) -> None:
-        super().__init__(network, job.config, num_steps=num_steps, log=log)
-        self._task = task
+    def __init__(self, network: Network, job: Job, *, num_steps: int, log: MetricsLog) -> None:
+        if not isinstance(network, T5):
+            raise ConfigError(
+                f"model '{job.config.model.name}' given for translation; expected one that takes two texts.",
+                next_command="loopline train recipe=translation …",
+            )
+        super().__init__(network, job, num_steps=num_steps, log=log)
+        self._task = parameters(job, TranslationConfig)
         self._decoder = tokenize_step(job.pipeline)
         split = job.snapshot.split(job.config.data.validation_split)
         num_examples = min(split.num_examples, job.config.data.max_examples or split.num_examples)
         self._raws = split.raw_many(range(num_examples))
         self._references = [str(text) for text in split.targets[:num_examples]]
+
+    @staticmethod
+    def num_outputs(job: Job) -> int:
+        return tokenize_step(job.pipeline).tokenizer.num_pieces
+
+    @staticmethod
+    def postprocess(job: Job) -> tuple[TransformStep, ...]:
+        task = parameters(job, TranslationConfig)
+        params = {"beam_size": task.beam_size, "length_penalty": task.length_penalty, "max_ratio": task.max_ratio}
+        return (TransformStep(name="beam_search", params=params),)
+
+    @staticmethod
+    def loaders(job: Job) -> tuple[Loader, Loader]:
+        data, cache = job.config.data, job.workspace.cache
+        if data.sampler != "shuffled":
+            raise ConfigError(f"data.sampler={data.sampler} given; texts have no classes to balance.")
+        train, validation = job.snapshot.split(data.train_split), job.snapshot.split(data.validation_split)
+        size, limit = data.batch_size, data.max_examples
+        training = TokenBatches(train, job.pipeline, cache, max_tokens=size, max_examples=limit, seed=job.config.seed)
+        checking = TokenBatches(validation, job.pipeline, cache, max_tokens=2 * size, max_examples=limit)
+        return Loader(training, num_workers=data.num_workers), Loader(checking, num_workers=data.num_workers)
 
     def loss(self, batch: Batch, *, training: bool) -> tuple[Tensor, Tensor]:
         logits_NTV, _ = self.network(batch.x_N, batch.targets_N)
