@@ -41,7 +41,13 @@ def get(workspace: Workspace, *, name: str, as_json: bool) -> None:
     "--fields", "num_fields", type=click.IntRange(1), default=20, show_default=True, help="In how many fields."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Equal seeds give equal files.")
-@click.option("--dtype", type=click.Choice(["uint16", "float32"]), default="uint16", show_default=True)
+@click.option(
+    "--dtype",
+    type=click.Choice(["uint16", "float32"]),
+    default="uint16",
+    show_default=True,
+    help="Of the pixels: whole numbers as a camera writes them, or reflectance.",
+)
 @click.option("--multiband", is_flag=True, help="One file per plot instead of one per band.")
 def simulate(
     *, folder: Path, num_plots: int, num_fields: int, seed: int, dtype: Literal["uint16", "float32"], multiband: bool
