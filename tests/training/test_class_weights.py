@@ -17,7 +17,6 @@ from loopline.training.compose import compose
 from loopline.training.job import open_job
 from loopline.training.metrics_log import MetricsLog
 from loopline.training.modules.classification import Classification
-from loopline.training.tasks.classification import ClassificationConfig
 
 
 @pytest.fixture
@@ -27,11 +26,9 @@ def module(digits: Workspace, quick: Sequence[str]) -> Callable[..., Classificat
     def opened(*options: str) -> Classification:
         job = open_job(compose((*quick, *options)), open_snapshot("digits", digits), digits)
         network = build_network("cnn", {"width": 4}, input_shape=(1, 16, 16), num_outputs=10)
-        task = job.config.task
-        assert isinstance(task, ClassificationConfig)
         # Nothing is logged here.
         log = cast(MetricsLog, None)
-        return Classification(network, task, job, num_steps=1, log=log)
+        return Classification(network, job, num_steps=1, log=log)
 
     return opened
 
