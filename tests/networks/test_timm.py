@@ -51,7 +51,9 @@ def test_the_embedding_keeps_distances() -> None:
     assert network.projection_FD is not None
     torch.testing.assert_close(network.projection_FD.T @ network.projection_FD, torch.eye(MAX_EMBEDDING))
     torch.set_rng_state(before)
-    assert torch.equal(network.projection_FD, _built("tf_efficientnet_lite0").projection_FD)
+    again_FD = _built("tf_efficientnet_lite0").projection_FD
+    assert again_FD is not None
+    assert torch.equal(network.projection_FD, again_FD)
     features_NF = torch.randn(40, 1280, generator=torch.Generator().manual_seed(0))
     ratio = torch.pdist(features_NF @ network.projection_FD) / torch.pdist(features_NF) * (1280 / MAX_EMBEDDING) ** 0.5
     assert 0.7 < float(ratio.min()) < 1 < float(ratio.max()) < 1.3
