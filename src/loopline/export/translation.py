@@ -73,8 +73,8 @@ def export_translation(parts: TranslationParts, facts: BundleFacts, *, bundles: 
 
     The first `NUM_GOLDEN` held-out texts become golden sentences, unless the facts bring simulated ones; `NUM_PARITY`
     prove every token's probability against the network, `NUM_BLEU` the BLEU of each graph against the network's own
-    beam search, at most `NUM_DRIFT` become the drift reference. Raises `GateRefused` where a graph differs too much,
-    and `InputError` where there is no held-out pair.
+    beam search, at most `NUM_DRIFT` become the drift reference. An `int8` graph that differs too much is left out.
+    Raises `GateRefused` where the `float32` one does, and `InputError` where there is no held-out pair.
     """
     if not parts.raws:
         raise InputError("no held-out pair was given; expected at least one, better 64 or more.")
@@ -90,6 +90,9 @@ def export_translation(parts: TranslationParts, facts: BundleFacts, *, bundles: 
         advance(1)
         scores = bleu_scores(parts.network, translators, parts.raws, parts.references)
         refuse_bleu(scores)
+        # A graph that lost too much by quantization is left out; the metrics say how much it lost.
+        kept = [role for role in ROLES if abs(scores[role] - scores["checkpoint"]) <= BLEU_TOLERANCE]
+        models, translators = {role: models[role] for role in kept}, {role: translators[role] for role in kept}
         advance(1)
         files = {
             **{f"{role}/{name}": data for role, model in models.items() for name, data in model.items()},
@@ -137,14 +140,13 @@ def bleu_scores(
     return scores
 
 
-def refuse_bleu(scores: Mapping[str, float]) -> None:
-    """Raises `GateRefused` where a graph's BLEU is further from its checkpoint's than allowed."""
-    for role, score in scores.items():
-        if abs(score - scores["checkpoint"]) > BLEU_TOLERANCE:
-            raise GateRefused(
-                f"graph '{role}' scores {score:.2f} BLEU, its checkpoint {scores['checkpoint']:.2f}; expected a "
-                f"difference of at most {BLEU_TOLERANCE:g}."
-            )
+def refuse_bleu(scores: Mapping[str, float], *, role: str = ROLES[0]) -> None:
+    """Raises `GateRefused` where the BLEU of graph `role` is further from its checkpoint's than allowed."""
+    if abs(scores[role] - scores["checkpoint"]) > BLEU_TOLERANCE:
+        raise GateRefused(
+            f"graph '{role}' scores {scores[role]:.2f} BLEU, its checkpoint {scores['checkpoint']:.2f}; expected a "
+            f"difference of at most {BLEU_TOLERANCE:g}."
+        )
 
 
 class _Encoder(nn.Module):
@@ -242,7 +244,10 @@ def _record(parts: TranslationParts, facts: BundleFacts, files: Mapping[str, byt
         ),
         preprocess=build_pipeline(parts.preprocess, parts.files).steps,
         postprocess=parts.postprocess,
-        graphs={**{role: f"{role}/model.bin" for role in ROLES}, ENCODER_ROLE: ENCODER_FILE},
+        graphs={
+            **{role: path for role in ROLES if (path := f"{role}/model.bin") in files},
+            ENCODER_ROLE: ENCODER_FILE,
+        },
         run_id=facts.run_id,
         dataset=facts.dataset,
         metrics=facts.metrics,

@@ -66,7 +66,7 @@ def translation_check(folder: Path, held_out: SplitReader) -> Callable[[Predicto
         raws, references = _pairs(predictor.translator.decoder, held_out)
         parity = token_parity(network, predictor.translator, raws, references)
         scores = bleu_scores(network, {predictor.role: predictor.translator}, raws, references)
-        refuse_bleu(scores)
+        refuse_bleu(scores, role=predictor.role)
         return (
             f"log probabilities of tokens differ by at most {parity.max_abs_error:.2g} on {parity.num_inputs} pairs; "
             f"BLEU {scores[predictor.role]:.2f}, the checkpoint {scores['checkpoint']:.2f}"

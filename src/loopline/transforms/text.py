@@ -184,12 +184,12 @@ class TokenizeText(Decode):
             for sentence in split_sentences(line):
                 tokens = self.tokenizer.encode(sentence)
                 num_tokens += len(tokens)
+                if num_tokens > self.max_tokens:
+                    raise InvalidExample(f"the text has over {self.max_tokens:,} tokens; expected at most so many.")
                 for part in self._parts(tokens):
                     ids += [*self._prefix_ids, *part, end]
         if not num_tokens:
             raise InvalidExample("the text is empty; expected at least one word.")
-        if num_tokens > self.max_tokens:
-            raise InvalidExample(f"the text has {num_tokens:,} tokens; expected at most {self.max_tokens:,}.")
         return np.array(ids, dtype=np.int32)
 
     def _parts(self, tokens: list[int]) -> list[list[int]]:
