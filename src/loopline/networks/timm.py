@@ -57,8 +57,8 @@ class TimmConfig(NetworkConfig):
         donor = self._create(input_shape, num_outputs, given)
         network.get_submodule("body").load_state_dict(donor.state_dict())
         assert isinstance(network, TimmNetwork)  # noqa: S101 - `build` returned it
-        # As torch does: some architectures begin with a head whose logits are far from zero, which a training from random
-        # weights forgets and fine-tuning does not.
+        # As torch does: some architectures begin with a head whose logits are far from zero, which a training from
+        # random weights forgets and fine-tuning does not.
         network.head.reset_parameters()
 
     def pretrained_input(self) -> PretrainedInput:
