@@ -99,3 +99,22 @@ def test_a_split_that_is_none_of_ours_is_refused(hub_folder: Path, workspace: Wo
     )
     with pytest.raises(InputError, match="has a split 'extra'; expected train, validation and test only"):
         make(hub_folder, workspace)
+
+
+def test_pairs_in_one_column_and_only_the_first_ones(tmp_path: Path, workspace: Workspace) -> None:
+    """As WMT stores them: a column of two languages, of which each has a name with a dot."""
+    folder = tmp_path / "wmt"
+    folder.mkdir()
+    for split, num_pairs in (("train", 40), ("validation", 5)):
+        pairs = [{"de": f"Satz {split} {row}.", "en": f"Sentence {split} {row}."} for row in range(num_pairs)]
+        features = datasets.Features({"translation": datasets.Translation(languages=["de", "en"])})
+        datasets.Dataset.from_dict({"translation": pairs}, features=features).to_parquet(folder / f"{split}.parquet")
+    options = Options(columns=Columns(input="translation.en", target="translation.de"), test_share=0)
+    manifest = snapshot(f"hub:{folder}?first=20", name="w", task="translation", options=options, workspace=workspace)
+    assert {name: split.num_examples for name, split in manifest.splits.items()} == {"train": 20, "validation": 5}
+    train = open_snapshot("w", workspace).split("train")
+    found = dict(zip(train.raw_many(range(20)), train.targets, strict=True))
+    assert found[b"Sentence train 19."] == "Satz train 19."
+    for wrong in ("?first=0", "?first=x", "?last=3"):
+        with pytest.raises(InputError, match=r"expected \?first=NUMBER"):
+            snapshot(f"hub:{folder}{wrong}", name="w", task="translation", options=options, workspace=workspace)

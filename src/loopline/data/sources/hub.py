@@ -1,4 +1,7 @@
-"""A Hugging Face dataset by name: `hub:ylecun/mnist`, `hub:NAME#CONFIGURATION`, or a local folder that it can load."""
+"""A Hugging Face dataset by name: `hub:ylecun/mnist`, `hub:NAME#CONFIGURATION`, or a local folder that it can load.
+
+`hub:wmt/wmt19#de-en?first=100000` takes the first rows of each split only, and downloads no more than it must.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +17,27 @@ from loopline.data.splits import is_split_name
 def list_hub(source: str, *, task: Task, columns: Columns) -> Listing:
     """Lists the rows of all its splits, from the cache of `datasets` where they are there already.
 
-    The input is the picture column (translation: the column named), the target the column `label`. Bytes are taken as
-    they are stored, never encoded again. Raises `InputError` for a dataset that cannot be loaded, `UnknownName` for a
-    column or split that does not fit.
+    The input is the picture column (translation: the column named), the target the column `label`; a column of a column
+    is named with a dot, as `translation.en`. Bytes are taken as they are stored, never encoded again. Raises
+    `InputError` for a dataset that cannot be loaded, `UnknownName` for a column or split that does not fit.
     """
-    name, _, configuration = source.removeprefix("hub:").partition("#")
-    splits = _load(name, configuration or None)
+    place, first = _first(source.removeprefix("hub:"))
+    name, _, configuration = place.partition("#")
+    splits = _load(name, configuration or None, first)
     for split in splits:
         if not is_split_name(split):
             raise InputError(f"dataset '{name}' has a split '{split}'; expected train, validation and test only.")
-    first = next(iter(splits.values()))
     image = task != "translation"
-    input_column = columns.input or (_image_column(name, first) if image else "")
+    if not image:
+        splits = {split: table.flatten() for split, table in splits.items()}
+    table = next(iter(splits.values()))
+    input_column = columns.input or (_image_column(name, table) if image else "")
     target_column = columns.target or "label"
     for column in (input_column, target_column, columns.id):
-        if column is not None and column not in first.column_names:
-            raise UnknownName(f"column of dataset '{name}'", column, first.column_names)
+        if column is not None and column not in table.column_names:
+            raise UnknownName(f"column of dataset '{name}'", column, table.column_names)
     tables = [_undecoded(table, input_column) if image else table for table in splits.values()]
-    label_names = getattr(first.features[target_column], "names", None)
+    label_names = getattr(table.features[target_column], "names", None)
     places = [(table, row) for table in tables for row in range(len(table))]
     return Listing(
         inputs=Computed(len(places), lambda place: _bytes(*places[place], input_column)),
@@ -44,11 +50,28 @@ def list_hub(source: str, *, task: Task, columns: Columns) -> Listing:
     )
 
 
-def _load(name: str, configuration: str | None) -> dict[str, Any]:
+def _first(place: str) -> tuple[str, int | None]:
+    """What comes before `?first=N`, and N."""
+    place, mark, option = place.partition("?")
+    if not mark:
+        return place, None
+    key, _, number = option.partition("=")
+    if key != "first" or not number.isdecimal() or int(number) < 1:
+        raise InputError(f"'?{option}' given; expected ?first=NUMBER, as in hub:wmt/wmt19#de-en?first=100000.")
+    return place, int(number)
+
+
+def _load(name: str, configuration: str | None, first: int | None) -> dict[str, Any]:
     import datasets
 
     try:
-        loaded = datasets.load_dataset(name, configuration)
+        if first is None:
+            return dict(datasets.load_dataset(name, configuration))
+        streams = datasets.load_dataset(name, configuration, streaming=True)
+        return {
+            split: datasets.Dataset.from_list(list(stream.take(first)), features=stream.features)
+            for split, stream in streams.items()
+        }
     # No such dataset, no network, no such configuration, files that it cannot read: it raises subclasses of these.
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
@@ -56,7 +79,6 @@ def _load(name: str, configuration: str | None) -> dict[str, Any]:
             f"Hugging Face dataset '{name}' cannot be loaded: {reason}.",
             next_command=f"check its name and the network, then: loopline data snapshot hub:{name} --name NAME",
         ) from error
-    return dict(loaded)
 
 
 def _image_column(name: str, table: Any) -> str:
