@@ -171,3 +171,15 @@ def test_damaged_or_executable_checkpoint_is_refused(
     with pytest.raises(IntegrityError):
         read_checkpoint(tmp_path / "last.ckpt")
     assert "executed" not in capsys.readouterr().out
+
+
+def test_resnet_over_the_mirror_image() -> None:
+    """In use the answer to a picture and to its mirror image is one; while training it is not."""
+    network = build_network("resnet", {"width": 4, "test_time_mirror": True}, input_shape=(3, 16, 16), num_outputs=3)
+    x_NCHW = torch.randn(4, 3, 16, 16)
+    mirrored_NCHW = x_NCHW.flip(3)
+    assert not torch.allclose(network(x_NCHW)[0], network(mirrored_NCHW)[0])
+    network.eval()
+    torch.testing.assert_close(network(x_NCHW), network(mirrored_NCHW))
+    plain_NK = (network.network(x_NCHW)[0] + network.network(mirrored_NCHW)[0]) / 2  # type: ignore[operator]  # a module
+    torch.testing.assert_close(network(x_NCHW)[0], plain_NK)

@@ -1,4 +1,4 @@
-"""Averaging over flips when a network is used, for pictures that look alike from either side, as from above.
+"""Averaging over flips when a network is used, for pictures that look alike from either side.
 
 It is part of the network, so that evaluation, the exported graph and the server all do it. N examples, C channels, H
 height, W width.
@@ -11,30 +11,34 @@ from torch import Tensor, nn
 
 from loopline.networks.network import Network
 
-# Axes of x_NCHW that are turned: none, one, the other, both.
-_FLIPS = ((3,), (2,), (2, 3))
+# Axes of x_NCHW that are turned, beside none: one, the other, both; or left to right only.
+ALL_FLIPS = ((3,), (2,), (2, 3))
+MIRROR = ((3,),)
+Flips = tuple[tuple[int, ...], ...]
 
 
 class OverFlips(Network):
-    """In evaluation mode the mean of a network's outputs and embeddings over four flips; in training the network's."""
+    """In evaluation mode the mean of a network's outputs and embeddings over flips; in training the network's."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, flips: Flips = ALL_FLIPS) -> None:
         super().__init__()
         self.network = network
+        self._flips = flips
 
     def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
         outputs_NK, embedding_ND = self.network(x_NCHW)
         if self.training:
             return outputs_NK, embedding_ND
-        for axes in _FLIPS:
+        for axes in self._flips:
             more_NK, more_ND = self.network(torch.flip(x_NCHW, axes))
             outputs_NK, embedding_ND = outputs_NK + more_NK, embedding_ND + more_ND
-        return outputs_NK / 4, embedding_ND / 4
+        num_views = 1 + len(self._flips)
+        return outputs_NK / num_views, embedding_ND / num_views
 
     def layers(self) -> list[list[nn.Parameter]]:
         return self.network.layers()
 
 
-def over_flips(network: Network, wanted: bool) -> Network:
+def over_flips(network: Network, wanted: bool, flips: Flips = ALL_FLIPS) -> Network:
     """The network, averaged over flips where that is wanted."""
-    return OverFlips(network) if wanted else network
+    return OverFlips(network, flips) if wanted else network

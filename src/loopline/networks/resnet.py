@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
+from loopline.networks.flips import MIRROR, over_flips
 from loopline.networks.network import MAX_EMBEDDING, Network, NetworkConfig, Residual, conv_block
 
 _MAX_CHANNELS = 512
@@ -29,10 +30,13 @@ class ResnetConfig(NetworkConfig):
     depth: int = Field(default=1, ge=1, le=8)
     # Share of the embedding that is dropped before the last layer while training.
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    # Outputs are means over the picture and its mirror image when the network is used; this takes twice as long.
+    test_time_mirror: bool = False
 
-    def build(self, *, input_shape: tuple[int, ...], num_outputs: int) -> Resnet:
+    def build(self, *, input_shape: tuple[int, ...], num_outputs: int) -> Network:
         stages = self.stages or max(1, min(6, int(math.log2(min(input_shape[1:]) / _LAST_PX))))
-        return Resnet(self, stages=stages, in_channels=input_shape[0], num_outputs=num_outputs)
+        network = Resnet(self, stages=stages, in_channels=input_shape[0], num_outputs=num_outputs)
+        return over_flips(network, self.test_time_mirror, MIRROR)
 
 
 class Resnet(Network):
