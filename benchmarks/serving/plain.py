@@ -23,8 +23,8 @@ app = FastAPI()
 async def predict(file: UploadFile) -> dict[str, object]:
     """The likeliest label and every label's probability."""
     (answer,) = predictor.predict_raw([await file.read()])
-    names = predictor.bundle.label_names
-    return {"label": answer.label, "probabilities": dict(answer.top(len(names), names))}
+    probabilities = dict(zip(predictor.output_names, answer.outputs.tolist(), strict=True))
+    return {"label": answer.predicted, "probabilities": probabilities}
 
 
 if __name__ == "__main__":
