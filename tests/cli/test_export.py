@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from loopline.bundle import find_bundle, read_bundle
+from loopline.bundle import find_bundle, read_bundle, read_reference
 from loopline.core.records import DatasetManifest, DatasetRef, Run, Signature
 from loopline.core.store import write_record
 from loopline.core.workspace import Workspace
@@ -76,13 +76,16 @@ def test_a_run_becomes_a_bundle(loopline: Loopline, workspace: Workspace, digits
 
 
 def test_confidential_data_stay_home(loopline: Loopline, workspace: Workspace, digits_folder: Path) -> None:
-    """A bundle carries raw inputs, so there is none of a confidential snapshot, and the sentence says why."""
+    """The raw reference inputs of a confidential snapshot's bundle are made up, and the card says so."""
     manifest = snapshot(digits_folder, name="secret", options=Options(confidential=True), workspace=workspace)
     make_run(workspace, manifest)
-    ended = loopline("export")
-    assert ended.code == 1
-    assert "snapshot 'secret' is confidential, and a bundle carries raw reference inputs" in ended.err
-    assert not workspace.bundles.exists()
+    assert loopline("export").code == 0
+    folder = find_bundle("latest", workspace)
+    bundle = read_bundle(folder)
+    assert bundle.reference.is_simulated
+    raws, _ = read_reference(folder, bundle)
+    assert not {*raws} & {path.read_bytes() for path in digits_folder.rglob("*.png")}
+    assert "Those inputs are made up" in (folder / "card.md").read_text(encoding="utf-8")
 
 
 def test_an_unfinished_run_is_not_exported(loopline: Loopline, workspace: Workspace, digits_folder: Path) -> None:
