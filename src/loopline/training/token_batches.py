@@ -82,12 +82,6 @@ class TokenBatches(BatchSource):
         kept = ("_source", "_max_tokens", "_max_examples", "_seed")
         return {name: self.__dict__[name] for name in kept} | {"_plan": None}
 
-    @property
-    def num_left_out(self) -> int:
-        """Pairs that are too long, or have a side that is no text."""
-        num_examples = self._source[0].num_examples
-        return num_examples - len(self._pairs) if self._max_examples is None else 0
-
     @cached_property
     def _pairs(self) -> TokenPairs:
         return token_pairs(*self._source)
