@@ -74,6 +74,7 @@ def _cell(text: str) -> str:
 RETURNED = (
     "loopline.predictor.Predictor",
     "loopline.predictor.Answer",
+    "loopline.predictor.Predicted",
     "loopline.predictor.Engine",
     "loopline.doctor.Check",
     "loopline.demo.walk.DemoReport",
