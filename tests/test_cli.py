@@ -272,7 +272,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 
 def test_tables_print_what_they_are_given(capsys: pytest.CaptureFixture[str]) -> None:
-    """A cell is plain text: brackets are no markup, and a pipe gets whole lines."""
+    """A cell is plain text: brackets are no markup, and a pipe gets a row a line."""
     long = "x" * 150
     print_table(["run", "metric"], [["[bold]7", long]], title="Runs")
     out = capsys.readouterr().out

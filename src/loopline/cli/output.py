@@ -9,10 +9,13 @@ import click
 
 from loopline.core.records import Record
 
+_UNBOUNDED = 1_000_000
+
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> None:
     """Prints a table; cells are plain text, so that `[x]` in a name is no markup."""
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -21,10 +24,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    # A pipe has no width: give programs that read it whole lines.
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)
+        # A pipe has no width: programs that read it get a row a line, however long its cells.
+        unbounded = console.options.update(width=_UNBOUNDED)
+        console = Console(width=Measurement.get(console, unbounded, table).maximum)
     console.print(table)
 
 
