@@ -64,8 +64,8 @@ def test_flips_along_both_axes_are_independent() -> None:
     draws_NR = np.zeros((4, 3))
     draws_NR[:, 0] = (0.1, 0.4, 0.6, 0.9)
     draws_NR[:, 1:] = 0.5
-    turned = AugmentConfig(flip=True, flip_vertical=True).apply(x_NHWC, draws_NR)
+    turned = AugmentConfig(flip=True, flip_vertical=True).apply(x_NHWC, draws_NR, epoch=0)
     expected = [x_NHWC[0, ::-1, ::-1], x_NHWC[1, :, ::-1], x_NHWC[2, ::-1], x_NHWC[3]]
     np.testing.assert_array_equal(turned, np.stack(expected))
-    only = AugmentConfig(flip_vertical=True).apply(x_NHWC, draws_NR)
+    only = AugmentConfig(flip_vertical=True).apply(x_NHWC, draws_NR, epoch=0)
     np.testing.assert_array_equal(only, np.stack([x_NHWC[0, ::-1], x_NHWC[1], x_NHWC[2, ::-1], x_NHWC[3]]))

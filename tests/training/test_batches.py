@@ -112,7 +112,7 @@ def test_flip_mirrors() -> None:
     x_NHWC = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4, 1)
     draws = np.full((2, NUM_DRAWS), 0.5)
     draws[1, 0] = 0.49
-    out = AugmentConfig(flip=True).apply(x_NHWC, draws)
+    out = AugmentConfig(flip=True).apply(x_NHWC, draws, epoch=0)
     assert np.array_equal(out[0], x_NHWC[0])
     assert np.array_equal(out[1], x_NHWC[1, :, ::-1])
 
@@ -121,17 +121,28 @@ def test_shift_moves_and_repeats_the_edge() -> None:
     """The smallest and largest draws move by `shift_px` each way; nothing new comes in but the edge."""
     x_NHWC = np.arange(1 * 4 * 4, dtype=np.uint8).reshape(1, 4, 4, 1)
     config = AugmentConfig(shift_px=1)
-    down = config.apply(x_NHWC, np.array([[0.9, 0.0, 0.5]]))
+    down = config.apply(x_NHWC, np.array([[0.9, 0.0, 0.5]]), epoch=0)
     assert np.array_equal(down[0, 1:], x_NHWC[0, :3])
     assert np.array_equal(down[0, 0], x_NHWC[0, 0])
-    left = config.apply(x_NHWC, np.array([[0.9, 0.5, 0.999]]))
+    left = config.apply(x_NHWC, np.array([[0.9, 0.5, 0.999]]), epoch=0)
     assert np.array_equal(left[0, :, :3], x_NHWC[0, :, 1:])
+
+
+def test_a_window_is_a_part_at_full_size() -> None:
+    """The smallest and largest draws give the corners, beyond the edge by the shift; later epochs see all."""
+    x_NHWC = np.arange(1 * 4 * 4, dtype=np.uint8).reshape(1, 4, 4, 1)
+    config = AugmentConfig(window_px=2, window_epochs=3)
+    corner = config.apply(x_NHWC, np.array([[0.9, 0.0, 0.999]]), epoch=2)
+    assert np.array_equal(corner[0], x_NHWC[0, :2, 2:])
+    assert config.apply(x_NHWC, np.array([[0.9, 0.0, 0.999]]), epoch=3) is x_NHWC
+    beyond = AugmentConfig(window_px=3, shift_px=1).apply(x_NHWC, np.array([[0.9, 0.0, 0.0]]), epoch=9)
+    assert np.array_equal(beyond[0], x_NHWC[0][[0, 0, 1]][:, [0, 0, 1]])
 
 
 def test_no_augmentation_copies_nothing() -> None:
     """The default leaves images as they are."""
     x_NHWC = np.zeros((1, 4, 4, 3), dtype=np.uint8)
-    assert AugmentConfig().apply(x_NHWC, np.zeros((1, NUM_DRAWS))) is x_NHWC
+    assert AugmentConfig().apply(x_NHWC, np.zeros((1, NUM_DRAWS)), epoch=0) is x_NHWC
 
 
 def test_a_balanced_epoch_holds_every_class_equally(digits: Workspace, make: Make) -> None:

@@ -58,7 +58,7 @@ def test_interrupted_run_says_how_to_go_on(
     def press_ctrl_c(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("loopline.training.fitting._fit", press_ctrl_c)
+    monkeypatch.setattr("loopline.training.fitting.fit", press_ctrl_c)
     with pytest.raises(SystemExit) as ended:
         main(["train", *quick])
     assert ended.value.code == 130

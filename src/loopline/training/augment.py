@@ -55,6 +55,11 @@ class AugmentConfig(Record):
     flip_vertical: bool = False
     # Moves every image by up to so many pixels each way, repeating its edge.
     shift_px: int = Field(default=0, ge=0, le=512)
+    # Trains on a random window of so many pixels each way, seen at full size: a network that ends in a mean over places
+    # learns from it in a fraction of the time, and is used on whole pictures (Howard, DAWNBench, 2018).
+    window_px: int | None = Field(default=None, ge=1, le=4096)
+    # In the first so many epochs only; None: in all.
+    window_epochs: int | None = Field(default=None, ge=1)
     # Cuts a random rectangle of at least this share of the area (Szegedy et al., 2015).
     crop_area: float = Field(default=1.0, gt=0, le=1)
     # Height of the pictures that the network trains on; None takes the input's. Smaller ones are quicker, and make up
@@ -79,16 +84,23 @@ class AugmentConfig(Record):
         pixels = not pipeline.decoder.is_ragged and len(pipeline.shape) == 3
         if self.by_picture and not (pixels and pipeline.dtype == np.uint8 and pipeline.shape[2] in (1, 3)):
             raise ConfigError("data.augment crops, recolours or erases; expected pictures of 8 bits, grey or RGB.")
-        if not pixels and (self.flip or self.flip_vertical or self.shift_px or self.mixup or self.cutmix):
+        moves = self.flip or self.flip_vertical or self.shift_px or self.window_px
+        if not pixels and (moves or self.mixup or self.cutmix):
             raise ConfigError("data.augment flips, shifts or mixes; expected pictures or other (height, width) arrays.")
+        if self.window_px is not None and self.window_px > min(size := pipeline.input_shape[-2:]):
+            raise ConfigError(
+                f"data.augment.window_px={self.window_px} given; the pictures have {size[0]}×{size[1]} pixels."
+            )
 
-    def apply(self, x_NHWC: NDArray[Any], draws_NR: NDArray[np.float64]) -> NDArray[Any]:
-        """Flipped and shifted images; `draws_NR` are uniform in [0, 1), one row per example."""
-        if not self.flip and not self.flip_vertical and not self.shift_px:
+    def apply(self, x_NHWC: NDArray[Any], draws_NR: NDArray[np.float64], *, epoch: int) -> NDArray[Any]:
+        """Flipped, shifted and windowed images; `draws_NR` are uniform in [0, 1), one row per example."""
+        windows = self.window_px is not None and (self.window_epochs is None or epoch < self.window_epochs)
+        if not (self.flip or self.flip_vertical or self.shift_px or windows):
             return x_NHWC
         _, height, width, _ = x_NHWC.shape
-        rows_NH = self._places(height, draws_NR[:, _UP])
-        columns_NW = self._places(width, draws_NR[:, _LEFT])
+        places = self._window if windows else self._shifted
+        rows_NH = places(height, draws_NR[:, _UP])
+        columns_NW = places(width, draws_NR[:, _LEFT])
         if self.flip:
             mirrored = draws_NR[:, _FLIP] < 0.5
             columns_NW[mirrored] = columns_NW[mirrored, ::-1]
@@ -123,11 +135,17 @@ class AugmentConfig(Record):
         # Rounding must not lead out of the picture.
         return left, top, min(left + crop_width, width), min(top + crop_height, height)
 
-    def _places(self, length: int, draws_N: NDArray[np.float64]) -> NDArray[np.int64]:
+    def _shifted(self, length: int, draws_N: NDArray[np.float64]) -> NDArray[np.int64]:
         """For each example and each place along an axis: the place that its pixel comes from."""
         shift_N = np.floor(draws_N * (2 * self.shift_px + 1)).astype(np.int64) - self.shift_px
         places: NDArray[np.int64] = np.clip(np.arange(length) + shift_N[:, None], 0, length - 1)
         return places
+
+    def _window(self, length: int, draws_N: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The same for a window, which moves as far as the shift would have moved it beyond the edges, too."""
+        size = self.window_px or length
+        start_N = np.floor(draws_N * (length + 2 * self.shift_px - size + 1)).astype(np.int64) - self.shift_px
+        return np.clip(np.arange(size) + start_N[:, None], 0, length - 1)
 
     def mix(self, x_NCHW: NDArray[np.float32], random: np.random.Generator) -> tuple[NDArray[np.float32], float]:
         """A batch mixed with itself, moved on by one example, and the share that each kept of itself.

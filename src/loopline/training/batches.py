@@ -50,6 +50,17 @@ class Shuffle(NamedTuple):
     balanced: bool = False
 
 
+class Share(NamedTuple):
+    """The part of the work that is done by one of several processes, which train one network together."""
+
+    rank: int = 0
+    num_ranks: int = 1
+
+    def of(self, places: range) -> range:
+        """This rank's places."""
+        return places[self.rank :: self.num_ranks]
+
+
 class _Plan(NamedTuple):
     epoch: int
     order: NDArray[np.int64]
@@ -58,6 +69,7 @@ class _Plan(NamedTuple):
     draws: Draws
 
 
+_WHOLE = Share()
 # What a place's generator is used for; a batch's first place stands for the batch.
 _PICTURE, _BATCH = 1, 2
 
@@ -77,6 +89,7 @@ class BatchSource(Dataset[Batch], ABC):
 class Batches(BatchSource):
     """A split's batches by key. Training ones are shuffled, augmented and all of one size; others are plain and all.
 
+    Of a training batch each rank makes its share, of the same examples as one process alone would take.
     Pickled without its arrays: a worker process maps the decoded cache itself.
     """
 
@@ -89,8 +102,10 @@ class Batches(BatchSource):
         batch_size: int,
         max_examples: int | None = None,
         shuffle: Shuffle | None = None,
+        share: Share = _WHOLE,
     ) -> None:
         self._source = (split, pipeline, cache)
+        self._share = share
         self.num_examples = min(split.num_examples, max_examples or split.num_examples)
         self.batch_size = min(batch_size, self.num_examples)
         self._shuffle = shuffle
@@ -103,28 +118,33 @@ class Batches(BatchSource):
         return math.ceil(self.num_examples / self.batch_size)
 
     def __getitem__(self, key: BatchKey) -> Batch:
-        places = slice(key.batch * self.batch_size, (key.batch + 1) * self.batch_size)
+        whole = range(key.batch * self.batch_size, min((key.batch + 1) * self.batch_size, self.num_examples))
         if self._shuffle is None:
-            indices = np.arange(self.num_examples)[places]
+            indices = np.asarray(whole)
             return self._batch(self._examples[indices], indices)
         augment, plan = self._shuffle.augment, self._planned(key.epoch, self._shuffle)
+        mixes = augment.mixup > 0 or augment.cutmix > 0
+        # An example is mixed with another of the whole batch.
+        places = whole if mixes else self._share.of(whole)
         indices = plan.order[places]
-        x_N = augment.apply(self._examples[indices], plan.table[places])
+        x_N = augment.apply(self._examples[indices], plan.table[places], epoch=key.epoch)
         if augment.by_picture:
-            randoms = (plan.draws.place(place, _PICTURE) for place in range(places.start, places.stop))
+            randoms = (plan.draws.place(place, _PICTURE) for place in places)
             x_N = np.stack([augment.change(x, random) for x, random in zip(x_N, randoms, strict=True)])
         batch = self._batch(x_N, indices)
-        if not (augment.mixup or augment.cutmix):
+        if not mixes:
             return batch
-        mixed_NCHW, kept = augment.mix(batch.x_N.numpy(), plan.draws.place(places.start, _BATCH))
-        return Batch(torch.from_numpy(mixed_NCHW), batch.targets_N, batch.targets_N.roll(1), kept)
+        mixed_NCHW, kept = augment.mix(batch.x_N.numpy(), plan.draws.place(whole.start, _BATCH))
+        mine = self._share.of(range(len(whole)))
+        others_N = batch.targets_N.roll(1)[mine]
+        return Batch(torch.from_numpy(mixed_NCHW[mine]), batch.targets_N[mine], others_N, kept)
 
     def _batch(self, x_N: NDArray[Any], indices: NDArray[np.int64]) -> Batch:
         _, pipeline, _ = self._source
         return Batch(torch.from_numpy(pipeline.collate(x_N)), torch.from_numpy(self._targets[indices]))
 
     def __getstate__(self) -> dict[str, object]:
-        kept = ("_source", "num_examples", "batch_size", "_shuffle")
+        kept = ("_source", "_share", "num_examples", "batch_size", "_shuffle")
         return {name: self.__dict__[name] for name in kept} | {"_plan": None}
 
     def prepare(self) -> None:
@@ -157,10 +177,13 @@ class Batches(BatchSource):
 
 
 class Place(Sampler[BatchKey]):
-    """Where an epoch's iteration starts: batch 0, except in the epoch that a run is resumed in."""
+    """Where an epoch's iteration starts: batch 0, except in the epoch that a run is resumed in.
 
-    def __init__(self, num_batches: int) -> None:
-        self.num_batches = num_batches
+    With a `share`, only those batches that are this rank's.
+    """
+
+    def __init__(self, num_batches: int, share: Share) -> None:
+        self._batches = share.of(range(num_batches))
         self.epoch = 0
         self.start = 0
 
@@ -170,18 +193,21 @@ class Place(Sampler[BatchKey]):
             self.epoch, self.start = epoch, 0
 
     def __iter__(self) -> Iterator[BatchKey]:
-        return iter([BatchKey(self.epoch, batch) for batch in range(self.start, self.num_batches)])
+        return iter([BatchKey(self.epoch, batch) for batch in self._batches[self.start :]])
 
     def __len__(self) -> int:
-        return self.num_batches
+        return len(self._batches)
 
 
 class Loader:
-    """Iterates over batches, in `num_workers` processes; can go on in mid-epoch: Lightning keeps its state."""
+    """Iterates over batches, in `num_workers` processes; can go on in mid-epoch: Lightning keeps its state.
 
-    def __init__(self, batches: BatchSource, *, num_workers: int) -> None:
+    With a `share`, over this rank's batches; where there are fewer batches than ranks, every rank takes all of them.
+    """
+
+    def __init__(self, batches: BatchSource, *, num_workers: int, share: Share = _WHOLE) -> None:
         # Lightning looks for these two as a DataLoader has them, and calls `sampler.set_epoch`.
-        self.sampler = Place(len(batches))
+        self.sampler = Place(len(batches), share if len(batches) >= share.num_ranks else _WHOLE)
         self.batch_sampler = None
         self._loader: DataLoader[Batch] = DataLoader(
             batches,

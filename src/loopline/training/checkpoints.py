@@ -8,6 +8,8 @@ plain values, so that it loads with `weights_only=True`.
 from __future__ import annotations
 
 import random
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,9 @@ class Checkpoints(Checkpoint):
         if self._loaded is not None:
             set_random_states(self._loaded["random"])
             trainer.should_stop = self._loaded["should_stop"]
+        if threading.current_thread() is threading.main_thread():
+            # Lightning's own handler broadcasts from wherever the signal finds it, while other ranks are elsewhere.
+            signal.signal(signal.SIGTERM, self._stop.receive)
         self._stop.deferred = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -61,8 +66,10 @@ class Checkpoints(Checkpoint):
             return  # the epoch's end follows, which saves what validation found too
         if (batch_idx + 1) % self._config.trainer.accumulate_grad_batches:
             return  # gradients are half added up, and no checkpoint holds them
-        if self._stop.requested or trainer.global_step % self._config.checkpoint.every_n_steps == 0:
-            self._save(trainer)
+        # A signal reaches one rank; all of them stop after the same step.
+        stop = trainer.strategy.reduce_boolean_decision(self._stop.requested, all=False)
+        if stop or trainer.global_step % self._config.checkpoint.every_n_steps == 0:
+            self._save(trainer, stop=stop)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         score = float(trainer.callback_metrics[self._config.monitored])
@@ -71,15 +78,22 @@ class Checkpoints(Checkpoint):
         if self.best is None or sign * score > sign * self.best:
             self.best = score
             # Before last.ckpt, which says that it exists: killed in between, the epoch is trained and saved again.
-            with atomic_file(self.best_path) as temporary:
-                trainer.save_checkpoint(temporary, weights_only=True)
-        self._save(trainer)
+            _write(trainer, self.best_path, weights_only=True)
+        self._save(trainer, stop=trainer.strategy.reduce_boolean_decision(self._stop.requested, all=False))
 
-    def _save(self, trainer: Trainer) -> None:
-        with atomic_file(self.last_path) as temporary:
-            trainer.save_checkpoint(temporary)
-        if self._stop.requested:
+    def _save(self, trainer: Trainer, *, stop: bool) -> None:
+        _write(trainer, self.last_path, weights_only=False)
+        if stop:
             raise KeyboardInterrupt
+
+
+def _write(trainer: Trainer, path: Path, *, weights_only: bool) -> None:
+    if not trainer.is_global_zero:
+        # Writes nothing, but takes part in what the ranks sum up for it.
+        trainer.save_checkpoint(path, weights_only=weights_only)
+        return
+    with atomic_file(path) as temporary:
+        trainer.save_checkpoint(temporary, weights_only=weights_only)
 
 
 def random_states() -> dict[str, Any]:

@@ -61,6 +61,8 @@ class TrainerConfig(Record):
 
     max_epochs: int = Field(default=10, ge=1)
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    # Processes that train together: one per GPU, or sharing a CPU's cores. Each takes an equal part of every batch.
+    devices: int = Field(default=1, ge=1)
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     # Refuses operations whose result may differ between two equal runs.
     deterministic: bool = True
@@ -122,6 +124,15 @@ class TrainConfig(Record):
         measured = [f"validation/{name}" for name in self.task.metrics]
         if self.monitored not in measured:
             raise UnknownName("monitor.metric", self.monitored, measured, of=f"task '{self.task.name}'")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_can_be_shared(self) -> Self:
+        if self.data.batch_size % self.trainer.devices:
+            raise ValueError(
+                f"data.batch_size={self.data.batch_size} and trainer.devices={self.trainer.devices} given; expected a "
+                "batch size that the devices can share equally"
+            )
         return self
 
     @property

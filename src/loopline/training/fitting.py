@@ -14,9 +14,11 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 
 from loopline.core import store
-from loopline.core.errors import StateError
+from loopline.core.errors import ConfigError, StateError
 from loopline.core.records import Run, RunStatus
 from loopline.core.stopping import StopRequest, stop_signals
 from loopline.core.tables import load
@@ -31,6 +33,7 @@ from loopline.training.config import TrainConfig, checked
 from loopline.training.job import Job, open_job
 from loopline.training.metrics_log import MetricsLog
 from loopline.training.modules.module import TrainingModule
+from loopline.training.ranks import other_ranks
 
 
 def train(
@@ -85,16 +88,18 @@ def _refuse_changes(record: Run, config: TrainConfig) -> None:
 
 def _compute(run: RunFolder, job: Job, stop: StopRequest) -> Run:
     """Everything inside a run: files that describe it, data, tracker, and the training itself."""
-    store.write_text(run.path / "config.yaml", as_yaml(job.config))
-    kind: type[TrainingModule] = load(job.config.task.module)
+    config = job.config
+    store.write_text(run.path / "config.yaml", as_yaml(config))
+    kind: type[TrainingModule] = load(config.task.module)
     signature = job.signature(num_outputs=kind.num_outputs(job), postprocess=kind.postprocess(job))
     store.write_record(run.path / "signature.json", signature)
     for name, data in job.files.items():
         store.write_bytes(run.path / "files" / name, data)
-    tracker = open_tracker(job.config.tracking, run, job.workspace)
+    tracker = open_tracker(config.tracking, run, job.workspace)
     status: RunStatus = "failed"
     try:
-        metrics, num_steps = _fit(run, job, kind, MetricsLog(run, tracker), stop)
+        with other_ranks(run.path, job.workspace, config.trainer.devices):
+            metrics, num_steps = fit(run.path, job, MetricsLog(run, tracker), stop)
         for path in _results(run.path):
             run.add_artifact(path, path.suffix.removeprefix("."))
         record = run.complete(metrics=metrics, num_steps=num_steps)
@@ -119,22 +124,24 @@ def _results(folder: Path) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _fit(
-    run: RunFolder, job: Job, kind: type[TrainingModule], log: MetricsLog, stop: StopRequest
-) -> tuple[dict[str, float], int]:
-    """Trains, from the last checkpoint where there is one; the final metrics and the number of steps."""
+def fit(folder: Path, job: Job, log: MetricsLog, stop: StopRequest) -> tuple[dict[str, float], int]:
+    """Trains in a run's folder, from its last checkpoint where there is one, as the rank that the job's share says.
+
+    Writes checkpoints; returns the final metrics and the number of steps. Raises `StateError` for a diverging loss.
+    """
     config = job.config
+    kind: type[TrainingModule] = load(config.task.module)
     seed_everything(config.seed)
     input_shape, num_outputs = job.input_shape, kind.num_outputs(job)
     network = config.model.build(input_shape=input_shape, num_outputs=num_outputs)
-    checkpoints = Checkpoints(run.path / "checkpoints", config, stop)
+    checkpoints = Checkpoints(folder / "checkpoints", config, stop)
     last = checkpoints.last_path if checkpoints.last_path.exists() else None
     if last is None:
         config.model.start(network, input_shape=input_shape, num_outputs=num_outputs)
     training, checking = kind.loaders(job)
     steps_per_epoch = math.ceil(len(training) / config.trainer.accumulate_grad_batches)
     module = kind(network, job, num_steps=config.trainer.max_epochs * steps_per_epoch, log=log)
-    trainer = _trainer(config, checkpoints, run.path)
+    trainer = _trainer(config, checkpoints, folder)
     if last is None:
         log.rewind(0)
     else:
@@ -158,7 +165,8 @@ def _trainer(config: TrainConfig, checkpoints: Checkpoints, folder: Path) -> Tra
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     return Trainer(
         accelerator=config.trainer.accelerator,
-        devices=1,
+        devices=config.trainer.devices,
+        strategy=_strategy(config),
         precision=config.trainer.precision,
         max_epochs=config.trainer.max_epochs,
         gradient_clip_val=config.trainer.gradient_clip_val,
@@ -175,14 +183,29 @@ def _trainer(config: TrainConfig, checkpoints: Checkpoints, folder: Path) -> Tra
     )
 
 
+def _strategy(config: TrainConfig) -> str | DDPStrategy:
+    if config.trainer.devices == 1:
+        return "auto"
+    frozen = config.finetune.freeze_epochs > 0 or config.finetune.frozen_layers > 0
+    # The environment of ours, even in a job of a cluster: `other_ranks` says which rank this is.
+    return DDPStrategy(cluster_environment=LightningEnvironment(), find_unused_parameters=frozen)
+
+
 def _device(config: TrainConfig) -> str:
-    """The device that Lightning will take, in words."""
-    chosen = config.trainer.accelerator
+    """The device that Lightning will take, in words; raises `ConfigError` where there are not as many as configured."""
+    chosen, num_devices = config.trainer.accelerator, config.trainer.devices
+    times = f"{num_devices} × " if num_devices > 1 else ""
     if chosen in ("auto", "gpu") and torch.cuda.is_available():
-        return torch.cuda.get_device_name(0)
+        if num_devices > torch.cuda.device_count():
+            raise ConfigError(
+                f"trainer.devices={num_devices} given; this machine has {torch.cuda.device_count()} GPUs."
+            )
+        return times + torch.cuda.get_device_name(0)
     if chosen in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        if num_devices > 1:
+            raise ConfigError(f"trainer.devices={num_devices} given; 'mps' is one device.")
         return "mps"
-    return f"cpu ({platform.machine()})"
+    return f"{times}cpu ({platform.machine()})"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from loopline.core.errors import ConfigError
 from loopline.core.records import DatasetRef, Signature, TransformStep
 from loopline.core.workspace import Workspace
 from loopline.snapshots import Snapshot
+from loopline.training.batches import Share
 from loopline.training.config import TrainConfig
 from loopline.transforms import Pipeline, build_pipeline
 
@@ -22,6 +23,8 @@ class Job:
     pipeline: Pipeline
     files: Mapping[str, bytes]
     workspace: Workspace
+    # What this process does of it, where several train one network.
+    share: Share
 
     @property
     def dataset(self) -> DatasetRef:
@@ -50,7 +53,7 @@ class Job:
         )
 
 
-def open_job(config: TrainConfig, snapshot: Snapshot, workspace: Workspace) -> Job:
+def open_job(config: TrainConfig, snapshot: Snapshot, workspace: Workspace, *, share: Share | None = None) -> Job:
     """Checks that configuration and data fit; the preprocess takes its statistics and files from the snapshot."""
     manifest, data = snapshot.manifest, config.data
     if (manifest.task, manifest.input_kind) != (config.task.task, config.input.input_kind):
@@ -64,4 +67,4 @@ def open_job(config: TrainConfig, snapshot: Snapshot, workspace: Workspace) -> J
     files = config.input.files(snapshot, workspace.cache)
     pipeline = build_pipeline(config.input.steps(manifest), files)
     data.augment.refuse_unfit(pipeline)
-    return Job(config, snapshot, pipeline, files, workspace)
+    return Job(config, snapshot, pipeline, files, workspace, share or Share(0, config.trainer.devices))

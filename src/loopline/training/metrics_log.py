@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from loopline.core.store import write_text
 from loopline.runs import METRICS_FILE, RunFolder
@@ -38,3 +39,16 @@ def _step(line: str) -> float:
     except json.JSONDecodeError:
         # The line that the process was killed in.
         return float("inf")
+
+
+class NoLog(MetricsLog):
+    """Of a rank that is not the first: knows where the figures stand, and keeps none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / METRICS_FILE
+
+    def record(self, metrics: Mapping[str, float], step: int) -> None:
+        """Rank 0 keeps them."""
+
+    def rewind(self, step: int) -> None:
+        """Rank 0 does."""

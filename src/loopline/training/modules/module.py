@@ -99,12 +99,17 @@ class TrainingModule(LightningModule, ABC):
         train, validation = job.snapshot.split(data.train_split), job.snapshot.split(data.validation_split)
         size, limit = data.batch_size, data.max_examples
         shuffle = Shuffle(config.seed, data.augment, data.sampler == "balanced")
-        training = Batches(train, job.pipeline, cache, batch_size=size, max_examples=limit, shuffle=shuffle)
+        training = Batches(
+            train, job.pipeline, cache, batch_size=size, max_examples=limit, shuffle=shuffle, share=job.share
+        )
         # Nothing is kept for a backward pass: batches may be larger.
         checking = Batches(validation, job.pipeline, cache, batch_size=4 * size, max_examples=limit)
         training.prepare()
         checking.prepare()
-        return Loader(training, num_workers=data.num_workers), Loader(checking, num_workers=data.num_workers)
+        return (
+            Loader(training, num_workers=data.num_workers),
+            Loader(checking, num_workers=data.num_workers, share=job.share),
+        )
 
     @abstractmethod
     def loss(self, batch: Batch, *, training: bool) -> tuple[Tensor, Tensor]:
@@ -151,6 +156,11 @@ class TrainingModule(LightningModule, ABC):
         self._validation = Sums()
         if self._average is not None:
             self._average.after_epoch(self.current_epoch)
+        if self.trainer.world_size > 1:
+            # Each rank saw other examples; what is measured is what rank 0 will save.
+            for buffer in self.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+        if self._average is not None:
             self._average.swap()
 
     def on_validation_epoch_end(self) -> None:
@@ -165,14 +175,17 @@ class TrainingModule(LightningModule, ABC):
         self.metrics = {
             f"{split}/{name}": value
             for split, sums in (("train", self._train), ("validation", self._validation))
-            for name, value in self.figures(sums.means()).items()
+            for name, value in self.figures(self._of_all_ranks(sums).means()).items()
         } | {f"validation/{name}": value for name, value in self.measured.items()}
         self._refuse_nan("validation/loss", self.metrics["validation/loss"], self.global_step)
         self._train = Sums()
         self._log.record(self.metrics, self.global_step)
         # For Lightning's early stopping and ours of the best checkpoint.
         self.log_dict(
-            {name: torch.tensor(value, dtype=torch.float64) for name, value in self.metrics.items()}, prog_bar=True
+            {name: torch.tensor(value, dtype=torch.float64) for name, value in self.metrics.items()},
+            prog_bar=True,
+            # Equal on all ranks already; Lightning would warn.
+            sync_dist=self.trainer.world_size > 1,
         )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -181,16 +194,29 @@ class TrainingModule(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["metrics"] = {"epoch": self.metrics, "train_sums": vars(self._train)}
+        checkpoint["metrics"] = {"epoch": self.metrics, "train_sums": vars(self._of_all_ranks(self._train))}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.metrics = checkpoint["metrics"]["epoch"]
-        vars(self._train).update(checkpoint["metrics"]["train_sums"])
+        if self.trainer.is_global_zero:
+            vars(self._train).update(checkpoint["metrics"]["train_sums"])
         self._log.rewind(checkpoint["global_step"])
 
     def _add(self, sums: Sums, loss: float, outputs_NK: Tensor, batch: Batch) -> None:
         num_examples = self.num_counted(batch)
         sums.add({"loss": loss * num_examples, **self.sums(outputs_NK, batch)}, num_examples)
+
+    def _of_all_ranks(self, sums: Sums) -> Sums:
+        if self.trainer.world_size == 1:
+            return sums
+        names = sorted(sums.totals)
+        values = torch.tensor([*(sums.totals[name] for name in names), sums.num_examples], dtype=torch.float64)
+        values = values.to(self.device)
+        torch.distributed.all_reduce(values)
+        together = Sums()
+        *totals, num_examples = values.tolist()
+        together.add(dict(zip(names, totals, strict=True)), round(num_examples))
+        return together
 
     def _refuse_nan(self, name: str, value: float, step: int) -> None:
         """A network that diverged does not come back; going on would only overwrite good checkpoints."""

@@ -61,6 +61,9 @@ class Translation(TrainingModule):
         data, cache = job.config.data, job.workspace.cache
         if data.sampler != "shuffled":
             raise ConfigError(f"data.sampler={data.sampler} given; texts have no classes to balance.")
+        if job.share.num_ranks > 1:
+            # Batches hold about as many tokens each, not as many pairs: there are no equal parts.
+            raise ConfigError(f"trainer.devices={job.share.num_ranks} given; texts are trained on one device.")
         train, validation = job.snapshot.split(data.train_split), job.snapshot.split(data.validation_split)
         size, limit = data.batch_size, data.max_examples
         training = TokenBatches(train, job.pipeline, cache, max_tokens=size, max_examples=limit, seed=job.config.seed)
