@@ -55,8 +55,8 @@ class AugmentConfig(Record):
     flip_vertical: bool = False
     # Moves every image by up to so many pixels each way, repeating its edge.
     shift_px: int = Field(default=0, ge=0, le=512)
-    # Trains on a random window of so many pixels each way, seen at full size: a network that ends in a mean over places
-    # learns from it in a fraction of the time, and is used on whole pictures (Howard, DAWNBench, 2018).
+    # Trains on a random window of so many pixels each way, instead of shifting: a network that ends in a mean over
+    # places learns from it in a fraction of the time, and is used on whole pictures (Howard, DAWNBench, 2018).
     window_px: int | None = Field(default=None, ge=1, le=4096)
     # In the first so many epochs only; None: in all.
     window_epochs: int | None = Field(default=None, ge=1)
@@ -142,10 +142,10 @@ class AugmentConfig(Record):
         return places
 
     def _window(self, length: int, draws_N: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The same for a window, which moves as far as the shift would have moved it beyond the edges, too."""
+        """The same for a window inside the picture."""
         size = self.window_px or length
-        start_N = np.floor(draws_N * (length + 2 * self.shift_px - size + 1)).astype(np.int64) - self.shift_px
-        return np.clip(np.arange(size) + start_N[:, None], 0, length - 1)
+        start_N = np.floor(draws_N * (length - size + 1)).astype(np.int64)
+        return np.arange(size) + start_N[:, None]
 
     def mix(self, x_NCHW: NDArray[np.float32], random: np.random.Generator) -> tuple[NDArray[np.float32], float]:
         """A batch mixed with itself, moved on by one example, and the share that each kept of itself.
