@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from loopline.core.stopping import StopRequest
 from loopline.core.workspace import Workspace
 
 # The machine's cores are shared by what the tests start; one thread each also makes sums come out in one order.
 # Before any library that reads it is imported, and inherited by subprocesses.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Read when the hub's library is imported: nobody waits for a hub that is not asked.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 _SCRUBBED_PREFIXES = ("LOOPLINE_", "MLFLOW_", "WANDB_", "HYDRA_", "PL_", "HF_")
 NUM_DIGITS = 400
@@ -74,3 +78,35 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small disk needs root on Linux")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
+
+
+class _StopAt(StopRequest):
+    """A request that comes when it was asked for the n-th time: in step n."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+        self.asked = 0
+
+    @property
+    def requested(self) -> bool:
+        self.asked += 1
+        return self.asked >= self.step
+
+    @requested.setter
+    def requested(self, value: bool) -> None:
+        assert value is False
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes the next run stop as after a signal, in a step of our choice; the signals have tests of their own."""
+
+    def set_step(step: int) -> None:
+        @contextmanager
+        def signals() -> Iterator[StopRequest]:
+            yield _StopAt(step)
+
+        monkeypatch.setattr("loopline.training.fitting.stop_signals", signals)
+
+    return set_step

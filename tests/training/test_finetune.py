@@ -141,8 +141,8 @@ def test_everything_at_once_resumes_to_the_bit(
     whole = train((*quick, *TUNED, "data.num_workers=2"), workspace=digits)
     save = Checkpoints._save
 
-    def save_and_die(self: Checkpoints, trainer: Any) -> None:
-        save(self, trainer)
+    def save_and_die(self: Checkpoints, trainer: Any, *, stop: bool) -> None:
+        save(self, trainer, stop=stop)
         if trainer.global_step == 8:
             raise _Killed
 
