@@ -13,9 +13,10 @@ from loopline.core.store import read_record
 from loopline.core.workspace import Workspace
 from loopline.runs import RUN_FILE
 from loopline.snapshots import find_snapshot, open_snapshot
+from loopline.training.batches import Share
 from loopline.training.config import checked
 from loopline.training.fitting import fit
-from loopline.training.job import Share, open_job
+from loopline.training.job import open_job
 from loopline.training.metrics_log import NoLog
 from loopline.training.ranks import READY, share_cores
 
