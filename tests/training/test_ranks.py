@@ -34,11 +34,8 @@ def test_ranks_share_the_examples_of_one(digits: Workspace, quick: Overrides, mi
     config = compose([*quick, f"data.augment.mixup={mixup}"])
     job = open_job(config, open_snapshot("digits", digits), digits)
     split = job.snapshot.split("train")
-    shuffle = Shuffle(0, config.data.augment)
-    whole, *parts = (
-        Batches(split, job.pipeline, digits.cache, batch_size=64, shuffle=shuffle, share=share)
-        for share in (Share(), Share(0, 2), Share(1, 2))
-    )
+    shuffles = [Shuffle(0, config.data.augment, share=share) for share in (Share(), Share(0, 2), Share(1, 2))]
+    whole, *parts = (Batches(split, job.pipeline, digits.cache, batch_size=64, shuffle=shuffle) for shuffle in shuffles)
     key = BatchKey(1, 2)
     for rank, part in enumerate(parts):
         assert torch.equal(part[key].x_N, whole[key].x_N[rank::2])

@@ -41,15 +41,6 @@ class Batch(NamedTuple):
     kept: float = 1.0
 
 
-class Shuffle(NamedTuple):
-    """How training batches differ from others."""
-
-    seed: int
-    augment: AugmentConfig
-    # Draws every class equally often, instead of every example once.
-    balanced: bool = False
-
-
 class Share(NamedTuple):
     """The part of the work that is done by one of several processes, which train one network together."""
 
@@ -61,6 +52,19 @@ class Share(NamedTuple):
         return places[self.rank :: self.num_ranks]
 
 
+_WHOLE = Share()
+
+
+class Shuffle(NamedTuple):
+    """How training batches differ from others."""
+
+    seed: int
+    augment: AugmentConfig
+    # Draws every class equally often, instead of every example once.
+    balanced: bool = False
+    share: Share = _WHOLE
+
+
 class _Plan(NamedTuple):
     epoch: int
     order: NDArray[np.int64]
@@ -69,7 +73,6 @@ class _Plan(NamedTuple):
     draws: Draws
 
 
-_WHOLE = Share()
 # What a place's generator is used for; a batch's first place stands for the batch.
 _PICTURE, _BATCH = 1, 2
 
@@ -102,10 +105,8 @@ class Batches(BatchSource):
         batch_size: int,
         max_examples: int | None = None,
         shuffle: Shuffle | None = None,
-        share: Share = _WHOLE,
     ) -> None:
         self._source = (split, pipeline, cache)
-        self._share = share
         self.num_examples = min(split.num_examples, max_examples or split.num_examples)
         self.batch_size = min(batch_size, self.num_examples)
         self._shuffle = shuffle
@@ -125,7 +126,7 @@ class Batches(BatchSource):
         augment, plan = self._shuffle.augment, self._planned(key.epoch, self._shuffle)
         mixes = augment.mixup > 0 or augment.cutmix > 0
         # An example is mixed with another of the whole batch.
-        places = whole if mixes else self._share.of(whole)
+        places = whole if mixes else self._shuffle.share.of(whole)
         indices = plan.order[places]
         x_N = augment.apply(self._examples[indices], plan.table[places], epoch=key.epoch)
         if augment.by_picture:
@@ -135,7 +136,7 @@ class Batches(BatchSource):
         if not mixes:
             return batch
         mixed_NCHW, kept = augment.mix(batch.x_N.numpy(), plan.draws.place(whole.start, _BATCH))
-        mine = self._share.of(range(len(whole)))
+        mine = self._shuffle.share.of(range(len(whole)))
         others_N = batch.targets_N.roll(1)[mine]
         return Batch(torch.from_numpy(mixed_NCHW[mine]), batch.targets_N[mine], others_N, kept)
 
@@ -144,7 +145,7 @@ class Batches(BatchSource):
         return Batch(torch.from_numpy(pipeline.collate(x_N)), torch.from_numpy(self._targets[indices]))
 
     def __getstate__(self) -> dict[str, object]:
-        kept = ("_source", "_share", "num_examples", "batch_size", "_shuffle")
+        kept = ("_source", "num_examples", "batch_size", "_shuffle")
         return {name: self.__dict__[name] for name in kept} | {"_plan": None}
 
     def prepare(self) -> None:

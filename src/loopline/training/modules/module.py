@@ -98,10 +98,8 @@ class TrainingModule(LightningModule, ABC):
         data = config.data
         train, validation = job.snapshot.split(data.train_split), job.snapshot.split(data.validation_split)
         size, limit = data.batch_size, data.max_examples
-        shuffle = Shuffle(config.seed, data.augment, data.sampler == "balanced")
-        training = Batches(
-            train, job.pipeline, cache, batch_size=size, max_examples=limit, shuffle=shuffle, share=job.share
-        )
+        shuffle = Shuffle(config.seed, data.augment, data.sampler == "balanced", job.share)
+        training = Batches(train, job.pipeline, cache, batch_size=size, max_examples=limit, shuffle=shuffle)
         # Nothing is kept for a backward pass: batches may be larger.
         checking = Batches(validation, job.pipeline, cache, batch_size=4 * size, max_examples=limit)
         training.prepare()
