@@ -1,0 +1,1 @@
+"""Writes, checks, renders and fills the Markdown report about a project."""

@@ -1,0 +1,1 @@
+"""A project as files and history: read, parsed, never executed."""
