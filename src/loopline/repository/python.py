@@ -1,0 +1,347 @@
+"""A Python file as rules ask about it: live imports, calls by their full names, functions, classes, constants.
+
+Names are resolved through imports, aliases and simple assignments, so `DataLoader(…)`, `data.DataLoader(…)` and
+`tud.DataLoader(…)` are all `torch.utils.data.DataLoader`. What an object's class is known for, its methods are, too:
+after `app = FastAPI()`, `app.get(…)` is `fastapi.FastAPI().get`. A method of something unknown is `?.method`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, Final, TypeVar
+
+from loopline.core.records.audit import Evidence
+from loopline.repository.live import LiveTree, Scope
+
+N = TypeVar("N", bound=ast.AST)
+UNKNOWN = "?"
+# Assignments are followed this far, which also ends circles.
+_MAX_STEPS = 12
+
+
+class Dynamic:
+    """The value of an expression that only running the code would tell."""
+
+    def __repr__(self) -> str:
+        return "DYNAMIC"
+
+
+DYNAMIC: Final = Dynamic()
+
+
+@dataclass(frozen=True)
+class Import:
+    """An imported name in full: `from torch import nn as n` is `torch.nn`, known here as `n`."""
+
+    name: str
+    known_as: str
+    line: int
+    node: ast.Import | ast.ImportFrom
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call: the full name of what is called, its arguments as constants where they are, and where it stands."""
+
+    name: str
+    line: int
+    node: ast.Call
+    # Constants, or `DYNAMIC`; what comes in by `**mapping` is not among them.
+    arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+    # The dotted names of the enclosing functions and classes, as `Model.forward`; empty at the top.
+    inside: str
+
+    @property
+    def method(self) -> str:
+        return self.name.rpartition(".")[2]
+
+    def argument(self, keyword: str, position: int | None = None, default: Any = None) -> Any:
+        """The argument's constant value, `DYNAMIC` where only running tells, `default` where it is not given."""
+        if keyword in self.keywords:
+            return self.keywords[keyword]
+        return self.arguments[position] if position is not None and position < len(self.arguments) else default
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function or method: its name with what encloses it, and the full names of its decorators."""
+
+    name: str
+    line: int
+    node: ast.FunctionDef | ast.AsyncFunctionDef
+    decorators: tuple[str, ...]
+
+    @property
+    def is_async(self) -> bool:
+        return isinstance(self.node, ast.AsyncFunctionDef)
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class: its name with what encloses it, and the full names of its bases and decorators."""
+
+    name: str
+    line: int
+    node: ast.ClassDef
+    bases: tuple[str, ...]
+    decorators: tuple[str, ...]
+
+
+class PythonModule:
+    """One parsed Python file or notebook. `path` is its place in the repository, `dotted` the name it imports as."""
+
+    def __init__(self, path: str, tree: ast.Module, *, text: str = "") -> None:
+        self.path = path
+        self.tree = tree
+        self.text = text
+        self.dotted = dotted_name(path)
+        self._live = LiveTree(tree)
+        self._bind_imports()
+
+    @property
+    def is_notebook(self) -> bool:
+        return self.path.endswith(".ipynb")
+
+    def evidence(self, line: int | ast.AST | None, sentence: str) -> Evidence:
+        """Evidence in this file; a notebook's lines are no places in its file and stay out."""
+        if isinstance(line, ast.AST):
+            line = getattr(line, "lineno", None)
+        return Evidence(path=self.path, line=None if self.is_notebook else line, sentence=sentence)
+
+    def live(self, kind: type[N]) -> Sequence[N]:
+        """The live syntax nodes of one type, in source order."""
+        return self._live.nodes.get(kind, [])  # type: ignore[return-value]  # the table is keyed by the nodes' type
+
+    def parents(self, node: ast.AST) -> Iterator[ast.AST]:
+        """What a live node stands in, from the inside out, the module last."""
+        while (parent := self._live.parents.get(node)) is not None:
+            yield parent
+            node = parent
+
+    def enclosing(self, node: ast.AST) -> str:
+        """The dotted names of the functions and classes that a live node stands in; empty at the top."""
+        names = []
+        scope: Scope | None = self._live.scopes.get(node)
+        while scope is not None:
+            names.append(getattr(scope.node, "name", ""))
+            scope = scope.parent
+        return ".".join(name for name in reversed(names) if name)
+
+    @cached_property
+    def imports(self) -> tuple[Import, ...]:
+        """Every live import, one for each name it brings."""
+        found = []
+        nodes: list[ast.Import | ast.ImportFrom] = [*self.live(ast.Import), *self.live(ast.ImportFrom)]
+        for node in nodes:
+            for alias in node.names:
+                name = alias.name if isinstance(node, ast.Import) else f"{self._origin(node)}.{alias.name}"
+                known_as = alias.asname or (name.partition(".")[0] if isinstance(node, ast.Import) else alias.name)
+                found.append(Import(name, known_as, node.lineno, node))
+        return tuple(sorted(found, key=lambda item: item.line))
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """Every live call."""
+        return tuple(self.call(node) for node in self.live(ast.Call))
+
+    @cached_property
+    def functions(self) -> tuple[Function, ...]:
+        """Every live function and method, nested ones included."""
+        nodes: list[ast.FunctionDef | ast.AsyncFunctionDef]
+        nodes = [*self.live(ast.FunctionDef), *self.live(ast.AsyncFunctionDef)]
+        return tuple(
+            Function(self._defined_name(node), node.lineno, node, self._decorators(node.decorator_list))
+            for node in sorted(nodes, key=lambda node: node.lineno)
+        )
+
+    @cached_property
+    def classes(self) -> tuple[Class, ...]:
+        """Every live class."""
+        return tuple(
+            Class(
+                self._defined_name(node),
+                node.lineno,
+                node,
+                tuple(self.resolve(base) for base in node.bases),
+                self._decorators(node.decorator_list),
+            )
+            for node in self.live(ast.ClassDef)
+        )
+
+    def imports_of(self, *packages: str) -> list[Import]:
+        """The live imports of these packages or of what is in them."""
+        return [item for item in self.imports if is_inside(item.name, packages)]
+
+    def calls_of(self, *names: str) -> list[Call]:
+        """The calls whose full name is one of these; a name that ends in `.` stands for all that begins with it."""
+        whole = {name for name in names if not name.endswith(".")}
+        starts = tuple(name for name in names if name.endswith("."))
+        return [call for call in self.calls if call.name in whole or (starts and call.name.startswith(starts))]
+
+    @cached_property
+    def references(self) -> Mapping[str, tuple[int, ...]]:
+        """Each full name of something imported that live code reads, with the lines; bare imports are no use."""
+        found: dict[str, list[int]] = {}
+        attributes = self.live(ast.Attribute)
+        inner = {node.value for node in attributes}
+        for node in (*attributes, *(name for name in self.live(ast.Name) if isinstance(name.ctx, ast.Load))):
+            if node not in inner and (name := self.resolve(node)) and not name.startswith(UNKNOWN):
+                found.setdefault(name, []).append(node.lineno)
+        return {name: tuple(lines) for name, lines in found.items()}
+
+    def uses(self, *packages: str) -> list[int]:
+        """The lines on which live code reads a name of these packages, sorted; a bare import is no use."""
+        return sorted(line for name, lines in self.references.items() if is_inside(name, packages) for line in lines)
+
+    def call(self, node: ast.Call) -> Call:
+        """A call's full name and arguments."""
+        return Call(
+            name=self.resolve(node.func),
+            line=node.lineno,
+            node=node,
+            arguments=tuple(self.constant(item) for item in node.args if not isinstance(item, ast.Starred)),
+            keywords={item.arg: self.constant(item.value) for item in node.keywords if item.arg is not None},
+            inside=self.enclosing(node),
+        )
+
+    def resolve(self, node: ast.expr) -> str:
+        """The full name of what an expression stands for, with `()` after what was called; `?` where unknown."""
+        return self._resolve(node, _MAX_STEPS)
+
+    def constant(self, node: ast.expr) -> Any:
+        """The value of a constant expression, names of constants followed; `DYNAMIC` where only running tells."""
+        return self._constant(node, _MAX_STEPS)
+
+    def _resolve(self, node: ast.expr, steps: int) -> str:  # noqa: PLR0911 - a return for each kind of expression
+        if steps == 0:
+            return UNKNOWN
+        match node:
+            case ast.Name(id=name):
+                return self._resolve_name(name, node, steps)
+            case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=attribute):
+                return self._resolve_own(attribute, node, steps)
+            case ast.Attribute(value=value, attr=attribute):
+                return f"{self._resolve(value, steps - 1)}.{attribute}"
+            case ast.Call(func=function):
+                return _called(self._resolve(function, steps - 1))
+            case ast.Await(value=value) | ast.NamedExpr(value=value):
+                return self._resolve(value, steps - 1)
+            case ast.Subscript(value=ast.Name() | ast.Attribute() as value) if self._is_type(value, steps):
+                return self._resolve(value, steps - 1)
+        return UNKNOWN
+
+    def _is_type(self, node: ast.expr, steps: int) -> bool:
+        """True for a name such as `Generic` in `Generic[T]`: an imported class, not a variable's element."""
+        name = self._resolve(node, steps - 1)
+        return "()" not in name and name.rpartition(".")[2][:1].isupper()
+
+    def _resolve_name(self, name: str, node: ast.AST, steps: int) -> str:
+        first = self._live.scopes.get(node, self._live.module)
+        scope: Scope | None = first
+        while scope is not None:
+            # A class's names are not seen from its methods.
+            if scope is first or not scope.is_class:
+                if name in scope.imported:
+                    return scope.imported[name]
+                if name in scope.defined:
+                    return self._defined_name(scope.defined[name], absolute=True)
+                if name in scope.assigned:
+                    value = _latest(scope.assigned[name], getattr(node, "lineno", 0))
+                    return UNKNOWN if value is None else self._resolve(value, steps - 1)
+            scope = scope.parent
+        return name
+
+    def _resolve_own(self, attribute: str, node: ast.AST, steps: int) -> str:
+        scope: Scope | None = self._live.scopes.get(node)
+        while scope is not None and not scope.is_class:
+            scope = scope.parent
+        if scope is None:
+            return f"{UNKNOWN}.{attribute}"
+        if attribute in scope.defined:
+            return self._defined_name(scope.defined[attribute], absolute=True)
+        values = [value for _, value in scope.assigned.get(f"self.{attribute}", []) if value is not None]
+        resolved = next((name for value in values if (name := self._resolve(value, steps - 1)) != UNKNOWN), None)
+        return resolved or f"{UNKNOWN}.{attribute}"
+
+    def _constant(self, node: ast.expr, steps: int) -> Any:  # noqa: PLR0911 - as above
+        if steps == 0:
+            return DYNAMIC
+        match node:
+            case ast.Constant(value=value):
+                return value
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                value = self._constant(operand, steps - 1)
+                return -value if isinstance(value, int | float) else DYNAMIC
+            case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
+                return [self._constant(item, steps - 1) for item in items]
+            case ast.Dict(keys=keys, values=values):
+                return {
+                    str(self._constant(key, steps - 1)): self._constant(value, steps - 1)
+                    for key, value in zip(keys, values, strict=True)
+                    if key is not None
+                }
+            case ast.Name(id=name):
+                return self._constant_of_name(name, node, steps)
+        return DYNAMIC
+
+    def _constant_of_name(self, name: str, node: ast.AST, steps: int) -> Any:
+        scope: Scope | None = self._live.scopes.get(node, self._live.module)
+        while scope is not None:
+            if name in scope.assigned:
+                value = _latest(scope.assigned[name], getattr(node, "lineno", 0))
+                return DYNAMIC if value is None else self._constant(value, steps - 1)
+            scope = scope.parent
+        return DYNAMIC
+
+    def _decorators(self, nodes: list[ast.expr]) -> tuple[str, ...]:
+        return tuple(self.resolve(node.func if isinstance(node, ast.Call) else node) for node in nodes)
+
+    def _defined_name(self, node: ast.AST, *, absolute: bool = False) -> str:
+        outer = self.enclosing(node)
+        name = f"{outer}.{getattr(node, 'name', '')}" if outer else getattr(node, "name", "")
+        return f"{self.dotted}.{name}" if absolute else name
+
+    def _bind_imports(self) -> None:
+        for item in self.imports:
+            scope = self._live.scopes[item.node]
+            bare = isinstance(item.node, ast.Import) and item.known_as == item.name.partition(".")[0]
+            scope.imported.setdefault(item.known_as, item.known_as if bare else item.name)
+
+    def _origin(self, node: ast.ImportFrom) -> str:
+        """The module that `from … import` names, relative ones made absolute."""
+        if not node.level:
+            return node.module or ""
+        parts = self.dotted.split(".")
+        is_package = self.path.endswith("__init__.py")
+        kept = parts[: max(len(parts) - node.level + is_package, 0)]
+        return ".".join([*kept, *([node.module] if node.module else [])])
+
+
+def dotted_name(path: str) -> str:
+    """The name by which a file of the repository is imported: `src/shop/data.py` is `shop.data`."""
+    parts = list(PurePosixPath(path).with_suffix("").parts)
+    if len(parts) > 1 and parts[0] in ("src", "lib"):
+        parts = parts[1:]
+    if len(parts) > 1 and parts[-1] == "__init__":
+        parts = parts[:-1]
+    return ".".join(parts)
+
+
+def is_inside(name: str, packages: Sequence[str]) -> bool:
+    """Whether a full name is one of the packages or inside of one; `torch` holds `torch.nn` and no `torchvision`."""
+    return any(name == package or name.startswith((f"{package}.", f"{package}()")) for package in packages)
+
+
+def _called(name: str) -> str:
+    return UNKNOWN if name.startswith(UNKNOWN) else f"{name}()"
+
+
+def _latest(assignments: list[tuple[int, ast.expr | None]], line: int) -> ast.expr | None:
+    """The value assigned last before a line; the first one where all come later, as in a loop or another function."""
+    before = [value for assigned_at, value in assignments if assigned_at < line]
+    return before[-1] if before else assignments[0][1]
