@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from loopline.repository.commands import Command, expanded, parts
 from loopline.repository.configs import Config, at
 from loopline.repository.dependencies import Dependency
 from loopline.repository.dockerfiles import Dockerfile, Instruction
@@ -14,6 +15,7 @@ from loopline.repository.python import DYNAMIC, UNKNOWN, Call, Class, Function, 
 from loopline.repository.repository import Repository, open_repository, read_texts
 from loopline.repository.roles import is_deprecated, is_generated, is_own, is_test, is_vendored
 from loopline.repository.sources import File
+from loopline.repository.ticks import Tick, is_tick, plain_text, read_ticks
 from loopline.repository.workflows import Job, Step, Workflow
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "UNKNOWN",
     "Call",
     "Class",
+    "Command",
     "Config",
     "Dependency",
     "Dockerfile",
@@ -35,13 +38,19 @@ __all__ = [
     "Repository",
     "Step",
     "Target",
+    "Tick",
     "Workflow",
     "at",
+    "expanded",
     "is_deprecated",
     "is_generated",
     "is_own",
     "is_test",
+    "is_tick",
     "is_vendored",
     "open_repository",
+    "parts",
+    "plain_text",
     "read_texts",
+    "read_ticks",
 ]

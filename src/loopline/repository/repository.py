@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from loopline.core.errors import InputError
-from loopline.repository import roles
+from loopline.repository import commands, roles
+from loopline.repository.commands import Command
 from loopline.repository.configs import Config, ConfigProblem, is_config, parse_config
 from loopline.repository.dependencies import Dependency, by_name, declarations, declares
 from loopline.repository.dockerfiles import Dockerfile, is_dockerfile, parse_dockerfile
@@ -128,6 +129,26 @@ class Repository:
         names = ("makefile", "gnumakefile")
         paths = [path for path in self.own_paths if PurePosixPath(path).name.lower() in names or path.endswith(".mk")]
         return [target for path in paths for target in parse_makefile(path, self.text(path) or "")]
+
+    @cached_property
+    def commands(self) -> Sequence[Command]:
+        """Every command that the project runs somewhere: workflows, targets, tasks, images, scripts, cloud builds."""
+        found: list[Command] = []
+        for workflow in self.workflows.values():
+            found += commands.in_workflow(workflow)
+        for target in self.makefile_targets:
+            found += commands.in_target(target)
+        for dockerfile in self.dockerfiles.values():
+            found += commands.in_dockerfile(dockerfile)
+        for path in self.own_paths:
+            if path.endswith((".sh", ".bash", ".ps1", ".bat")):
+                found += commands.in_script(path, self.text(path) or "")
+        for module in self.python.values():
+            found += commands.in_tasks(module)
+        for path, config in self.configs.items():
+            is_hooks = PurePosixPath(path).name.startswith(".pre-commit-config")
+            found += commands.in_hooks(config) if is_hooks else commands.in_config(config)
+        return found
 
     @cached_property
     def declared(self) -> Sequence[Dependency]:

@@ -23,6 +23,7 @@ class Step:
     uses: str
     run: str
     arguments: Mapping[str, Any]
+    run_line: int | None = None
     # `if: false` and the like switch a step off.
     is_off: bool = False
 
@@ -101,6 +102,7 @@ def read_steps(config: Config, *place: str | int) -> tuple[Step, ...]:
             uses=str(step.get("uses") or "").partition("@")[0],
             run=str(step.get("run") or ""),
             arguments=step["with"] if isinstance(step.get("with"), Mapping) else {},
+            run_line=config.line(*place, index, "run"),
             is_off=_is_never(step.get("if")),
         )
         for index, step in enumerate(steps)
