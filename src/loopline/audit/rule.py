@@ -36,6 +36,8 @@ class ItemRule:
     id: str
     theme: str
     asks: str
+    # A regular expression that finds the item among the lines of a report's checklist, in lower case.
+    wording: str
     looks_for: str
     why: str
     fix: str

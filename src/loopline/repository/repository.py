@@ -23,7 +23,7 @@ from loopline.repository.git import Git, find_git
 from loopline.repository.history import History, PastFile, read_history, read_past_files
 from loopline.repository.makefile import Target, parse_makefile
 from loopline.repository.notebooks import notebook_code
-from loopline.repository.python import PythonModule
+from loopline.repository.python import Function, PythonModule
 from loopline.repository.sources import CommittedTree, File, Folder, Memory, Source, WorkTree
 from loopline.repository.text import decode
 from loopline.repository.workflows import Workflow, is_workflow, read_workflow
@@ -96,6 +96,23 @@ class Repository:
     def python(self) -> Mapping[str, PythonModule]:
         """The project's own Python files, tests included."""
         return Parsed([path for path in self.own_paths if path.endswith(".py")], self._parse_python)
+
+    @cached_property
+    def definitions(self) -> Mapping[str, tuple[PythonModule, Function]]:
+        """The functions and methods of the project's own modules by their full names, as `shop.model.Net.forward`."""
+        return {
+            f"{module.dotted}.{function.name}": (module, function)
+            for module in self.python.values()
+            for function in module.functions
+        }
+
+    def find_definition(self, name: str) -> tuple[PythonModule, Function] | None:
+        """The function that a full name calls, however the project's root is spelled in the import; None if not own."""
+        name = name.replace("()", "").removeprefix("src.")
+        if name in self.definitions:
+            return self.definitions[name]
+        alike = [found for full, found in self.definitions.items() if full.endswith(f".{name}")] if "." in name else []
+        return alike[0] if len(alike) == 1 else None
 
     @cached_property
     def notebooks(self) -> Mapping[str, PythonModule]:

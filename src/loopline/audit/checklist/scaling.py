@@ -1,0 +1,233 @@
+"""Items about speed: loading data in several processes, training on several devices, smaller and compiled models."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from loopline.audit.rule import ItemRule, Judgement, done, not_found, partial
+from loopline.audit.traces import (
+    MOST_EVIDENCE,
+    called,
+    code,
+    code_and_notebooks,
+    methods,
+    plain,
+    running,
+    targets,
+    uses,
+)
+from loopline.core.records.audit import Evidence
+from loopline.repository import DYNAMIC, PythonModule, Repository
+
+THEME = "Scaling"
+_WORKERS = re.compile(
+    r"^(num_?workers|n_?workers|workers|dataloader_num_workers|num_cpus?|loader_workers|num_loader_workers)$",
+    re.IGNORECASE,
+)
+_COUNTS = re.compile(r"(os|multiprocessing)\.(cpu_count|process_cpu_count|sched_getaffinity)$")
+_PROCESSES = ("torch.distributed.init_process_group", "torch.nn.parallel.DistributedDataParallel", "torch.nn.DataParallel", "deepspeed.initialize",
+              "torch.nn.parallel.DataParallel", "torch.distributed.fsdp.FullyShardedDataParallel", "horovod.torch.init", "apex.parallel.DistributedDataParallel",
+              "ray.train.torch.TorchTrainer", "torch.multiprocessing.spawn", "torch.distributed.pipelining.pipeline")  # fmt: skip
+_STRATEGIES = re.compile(r"ddp|fsdp|deepspeed|dp$|horovod", re.IGNORECASE)
+_SMALLER = ("torch.quantization", "torch.ao.quantization", "torch.ao.pruning", "torch.nn.utils.prune", "torch.nn.quantized", "bitsandbytes",
+            "onnxruntime.quantization", "optimum.quanto", "optimum.onnxruntime", "torchao", "quanto", "auto_gptq", "neural_compressor",
+            "transformers.BitsAndBytesConfig", "torch.backends.quantized", "torch.quantize_per_tensor", "torch_pruning", "nncf")  # fmt: skip
+_COMPILED = ("torch.compile", "torch.jit.script", "torch.jit.trace", "torch.jit.optimize_for_inference", "torch.jit.freeze", "torch_tensorrt.compile",
+             "torch._dynamo.optimize", "openvino.compile_model", "torch.export.export")  # fmt: skip
+
+
+def _check_loading(repository: Repository) -> Judgement:
+    """A loader with more than no worker, followed through parameters, settings and the command line."""
+    found, dynamic = [], []
+    for module in code_and_notebooks(repository):
+        for call in module.calls:
+            if not call.method.endswith(("DataLoader", "TrainingArguments")):
+                continue
+            for keyword in call.node.keywords:
+                if keyword.arg and _WORKERS.match(keyword.arg):
+                    value = module.constant(keyword.value)
+                    if _is_several(value):
+                        found.append(module.evidence(call.line, f"Loads data with {value} workers."))
+                    elif value is DYNAMIC:
+                        dynamic.append((module, keyword.value, call.line))
+    found += (
+        [e for module, node, line in dynamic for e in _followed(repository, module, node, line)] if not found else []
+    )
+    found += _configured_targets(repository)
+    return done(*found[:MOST_EVIDENCE]) if found else not_found()
+
+
+def _is_several(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _followed(repository: Repository, module: PythonModule, node: ast.expr, line: int) -> Iterator[Evidence]:
+    """Where the number of workers comes from: the machine's cores, a default, an argument, a setting."""
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    names |= {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+    names |= {
+        str(part.value) for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    }
+    names = {name for name in names if "worker" in name.lower() or "cpu" in name.lower()}
+    if any(_is_machine_count(module, part) for part in ast.walk(node)):
+        yield module.evidence(line, "Loads data with a worker a core.")
+        return
+    for name in names:
+        yield from _settings_of(repository, name)
+
+
+def _is_machine_count(module: PythonModule, node: ast.AST) -> bool:
+    return isinstance(node, ast.Call | ast.Name | ast.Attribute) and bool(
+        _COUNTS.search(module.resolve(node).replace("()", ""))
+    )
+
+
+def _settings_of(repository: Repository, name: str) -> Iterator[Evidence]:
+    """Every place that gives a name for workers a number above 0."""
+    for path, config in repository.configs.items():
+        for place, value in config.walk():
+            if place[-1] == name and _is_several(value):
+                yield Evidence(path=path, line=config.line(*place), sentence=f"`{name}` is {value}.")
+    for module in code(repository):
+        for call in module.calls:
+            option = str(call.arguments[0] if call.arguments else "").lstrip("-").replace("-", "_")
+            if (
+                option == name
+                and call.method in ("add_argument", "option", "Option")
+                and _is_several(call.argument("default"))
+            ):
+                yield module.evidence(call.line, f"`{name}` is {call.argument('default')} where nothing else is given.")
+            if _is_several(call.keywords.get(name)) and not call.method.endswith("DataLoader"):
+                yield module.evidence(call.line, f"`{name}` is {call.keywords[name]}.")
+        for function in module.functions:
+            yield from _defaults(module, function.node, name)
+        for node in (*module.live(ast.Assign), *module.live(ast.AnnAssign)):
+            names = [
+                getattr(target, "id", getattr(target, "attr", ""))
+                for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            ]
+            if name in names and node.value is not None:
+                if _is_several(module.constant(node.value)) or any(
+                    _is_machine_count(module, part) for part in ast.walk(node.value)
+                ):
+                    yield module.evidence(node, f"`{name}` is set to more than none.")
+
+
+def _defaults(module: PythonModule, node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[Evidence]:
+    arguments = [*node.args.posonlyargs, *node.args.args]
+    pairs = list(zip(arguments[len(arguments) - len(node.args.defaults) :], node.args.defaults, strict=True))
+    pairs += [
+        (argument, default)
+        for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+        if default is not None
+    ]
+    for argument, default in pairs:
+        if argument.arg == name and _is_several(module.constant(default)):
+            yield module.evidence(argument, f"`{name}` is {module.constant(default)} where nothing else is given.")
+
+
+def _configured_targets(repository: Repository) -> list[Evidence]:
+    return [
+        Evidence(path=path, line=config.line(*place), sentence=f"Loads data with {value} workers.")
+        for path, config in repository.configs.items()
+        for place, value in config.walk()
+        if _WORKERS.match(str(place[-1]))
+        and _is_several(value)
+        and any(key[:-1] == place[:-1] and key[-1] == "_target_" for key, _ in config.walk())
+    ]
+
+
+def _check_training(repository: Repository) -> Judgement:
+    """Several processes or devices; a strategy for one device is partial."""
+    found = [*called(code_and_notebooks(repository), *_PROCESSES)]
+    found += running(
+        repository.commands,
+        r"torchrun\b.*|(python3? -m )?torch\.distributed\.(launch|run)|accelerate launch .*(--multi_gpu|--num_processes[= ]([2-9]|\d\d))|deepspeed ",
+    )
+    begun = []
+    for module, call in methods(code_and_notebooks(repository), "Trainer"):
+        devices = [call.argument(key) for key in ("devices", "gpus", "num_nodes", "num_processes")]
+        several = any(_counts_several(value) for value in devices)
+        strategy = call.argument("strategy") or call.argument("accelerator")
+        is_parallel = isinstance(strategy, str) and bool(_STRATEGIES.search(strategy))
+        if several or (is_parallel and any(value in (-1, "-1", "auto") or value is DYNAMIC for value in devices)):
+            found.append(module.evidence(call.line, "The trainer is given several devices."))
+        elif is_parallel:
+            begun.append(module.evidence(call.line, f"The strategy {strategy}, for one device."))
+    for path, config in repository.configs.items():
+        for place, value in config.walk():
+            if place[-1] in ("devices", "gpus", "num_nodes") and _counts_several(value) and _is_trainer(path, place):
+                found.append(Evidence(path=path, line=config.line(*place), sentence=f"`{place[-1]}` is {value}."))
+    if found:
+        return done(*found[:MOST_EVIDENCE])
+    return partial(*begun[:1]) if begun else not_found()
+
+
+def _counts_several(value: Any) -> bool:
+    if isinstance(value, list):
+        return len(value) > 1
+    return isinstance(value, int) and not isinstance(value, bool) and value > 1
+
+
+def _is_trainer(path: str, place: tuple[str | int, ...]) -> bool:
+    return bool(re.search(r"train|conf", path, re.IGNORECASE)) and "services" not in place and "deploy" not in place
+
+
+def _check_smaller(repository: Repository) -> Judgement:
+    found = [*uses(code_and_notebooks(repository), *_SMALLER), *called(code_and_notebooks(repository), *_COMPILED)]
+    found += [
+        module.evidence(call.line, f"`{plain(call.name)}` compiles the model.")
+        for module, call in methods(code_and_notebooks(repository), "to_torchscript")
+    ]
+    for module in code_and_notebooks(repository):
+        for call in module.calls:
+            if call.argument("load_in_8bit") is True or call.argument("load_in_4bit") is True:
+                found.append(module.evidence(call.line, "Loads the model in few bits."))
+    found += targets(repository, *_SMALLER, *_COMPILED)
+    return done(*found[:MOST_EVIDENCE]) if found else not_found()
+
+
+_LOADER = "from torch.utils.data import DataLoader\n\ndef load(data):\n    return DataLoader(data, num_workers={})\n"
+
+RULES = (
+    ItemRule(
+        id="dist_data",
+        theme=THEME,
+        asks="Several processes load the data.",
+        wording=r"distributed data ?loading",
+        looks_for="A DataLoader whose number of workers is above 0 in effect: a constant, a default, a setting, the cores.",
+        why="A device that waits for data is paid for nothing.",
+        fix="DataLoader(…, num_workers=4, persistent_workers=True).",
+        good={"src/leaves/data.py": _LOADER.format(4)},
+        bad={"src/leaves/data.py": _LOADER.format(0)},
+        check=_check_loading,
+    ),
+    ItemRule(
+        id="dist_train",
+        theme=THEME,
+        asks="Training runs on several devices.",
+        wording=r"distributed (model )?training",
+        looks_for="Processes set up, a data-parallel wrapper, or a trainer with more than one device; a strategy for one "
+        "device is partial.",
+        why="Some models do not fit in a night otherwise.",
+        fix="Trainer(devices=2, strategy='ddp').",
+        good={"src/leaves/train.py": "import lightning as L\n\nL.Trainer(devices=2, strategy='ddp')\n"},
+        bad={"src/leaves/train.py": "import lightning as L\n\nL.Trainer(devices=1, strategy='ddp')\n"},
+        check=_check_training,
+    ),
+    ItemRule(
+        id="quant",
+        theme=THEME,
+        asks="The model was made smaller or faster: quantized, compiled, pruned.",
+        wording=r"quantization",
+        looks_for="Live use of quantization, pruning, torch.compile or TorchScript.",
+        why="Serving is paid by the millisecond.",
+        fix="torch.compile(model), or quantize the exported graph.",
+        good={"src/leaves/model.py": "import torch\n\ndef smaller(model):\n    return torch.compile(model)\n"},
+        bad={"src/leaves/model.py": "import torch\n\ndef smaller(model):\n    return model.half()\n"},
+        check=_check_smaller,
+    ),
+)
