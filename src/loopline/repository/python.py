@@ -213,6 +213,23 @@ class PythonModule:
         """The full name of what an expression stands for, with `()` after what was called; `?` where unknown."""
         return self._resolve(node, _MAX_STEPS)
 
+    def origin(self, node: ast.expr) -> ast.expr:
+        """The expression that a plain name was assigned last before it is read; the node itself where none is."""
+        scope: Scope | None = self._live.scopes.get(node)
+        while isinstance(node, ast.Name) and scope is not None:
+            if node.id in scope.assigned:
+                return _latest(scope.assigned[node.id], node.lineno) or node
+            scope = scope.parent
+        return node
+
+    def is_looped(self, node: ast.expr) -> bool:
+        """Whether a plain name is the variable of a loop, in this module."""
+        loops: list[ast.expr] = [loop.target for loop in self.live(ast.For)]
+        loops += [loop.target for loop in self.live(ast.comprehension)]
+        return isinstance(node, ast.Name) and any(
+            isinstance(part, ast.Name) and part.id == node.id for target in loops for part in ast.walk(target)
+        )
+
     def constant(self, node: ast.expr) -> Any:
         """The value of a constant expression, names of constants followed; `DYNAMIC` where only running tells."""
         return self._constant(node, _MAX_STEPS)

@@ -23,7 +23,7 @@ _DEPRECATED = re.compile(
 )
 _TEST = re.compile(r"(^|/)(tests?|[^/]*[_-]tests?)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$", re.IGNORECASE)
 # The checker that comes with a report's template; it is no work of the project.
-_REPORT_TOOL = re.compile(r"(^|/)reports?/report\.py$", re.IGNORECASE)
+_REPORT_TOOL = re.compile(r"^(.*/)?reports?/report\.py$|^report\.py$", re.IGNORECASE)
 
 
 def is_vendored(path: str) -> bool:

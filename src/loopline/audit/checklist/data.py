@@ -15,7 +15,9 @@ THEME = "Data"
 _MAKES_DATA = re.compile(
     r"(make|get|build|create|prepare|download|load|process|preprocess|clean|fetch|generate)?_?(data|dataset|datasets)?"
 )
-_DATA_MODULE = re.compile(r"data|dataset|preprocess|download|corpus", re.IGNORECASE)
+_DATA_MODULE = re.compile(r"data(?!modul)|preprocess|^(get|fetch|load)_", re.IGNORECASE)
+# What fetches data from elsewhere in the code, where nobody looks for it.
+_FETCHING_MODULE = re.compile(r"data|download|fetch", re.IGNORECASE)
 _ACQUIRES = re.compile(
     r"^(kagglehub|kaggle|gdown|wget|urllib\.request|requests\.get|httpx\.get|huggingface_hub|datasets\.load_dataset|"
     r"sklearn\.datasets\.fetch_|torchvision\.datasets\.|torchtext\.datasets|torchaudio\.datasets|tensorflow_datasets|"
@@ -24,7 +26,7 @@ _ACQUIRES = re.compile(
 )
 _SAVES = re.compile(
     r"(^|\.)(save|to_csv|to_parquet|to_pickle|to_json|save_to_disk|savez?|savez_compressed|dump|write|imwrite|copy2?|move|"
-    r"copyfile|copytree|extractall|write_text|write_bytes|to_file|to_feather|to_hdf)$"
+    r"copyfile|copytree|extract|extractall|imsave|save_image|write_text|write_bytes|to_file|to_feather|to_hdf)$"
 )
 _BUCKET = re.compile(r"gs://[^\s\"'<{$]|/gcs/|storage\.googleapis\.com/")
 _LINKS = re.compile(r"link (this|it) with your data version control", re.IGNORECASE)
@@ -33,15 +35,17 @@ _DATA_PATH = re.compile(r"(^|/)!?\*{0,2}/?(data|datasets?)(/|$|\*)|\.dvc\b|\bdvc
 
 def _check_script(repository: Repository) -> Judgement:
     """Data code that others can call: it fetches the data, or turns what is there into what training reads."""
-    callable_ones, scripts = [], []
+    callable_ones: list[Evidence] = []
+    scripts: list[Evidence] = []
     for module in code(repository):
-        if not _is_data_module(module):
+        is_named = _is_data_module(module)
+        if not is_named and not _FETCHING_MODULE.search(module.path):
             continue
         acquired = next((call for call in module.calls if _ACQUIRES.match(call.name)), None)
         saved = next((call for call in module.calls if _SAVES.search(call.name)), None)
         for call, what in ((acquired, "Fetches data"), (saved, "Writes what it made of the data")):
             if call is not None:
-                found = callable_ones if call.inside else scripts
+                found = callable_ones if call.inside and is_named else scripts
                 found.append(module.evidence(call.line, f"{what}: `{call.name.replace('()', '').removeprefix('?.')}`."))
     if callable_ones:
         return done(*callable_ones[:MOST_EVIDENCE])
@@ -49,7 +53,8 @@ def _check_script(repository: Repository) -> Judgement:
 
 
 def _is_data_module(module: PythonModule) -> bool:
-    return bool(_DATA_MODULE.search(stem(module.path)) or re.search(r"(^|/)(data|datasets?)/", module.path))
+    """A module that is called for the data, or lies in a folder of that name."""
+    return bool(_DATA_MODULE.search(stem(module.path)) or re.search(r"(^|/)(data|datasets?)/[^/]+$", module.path))
 
 
 def _check_versions(repository: Repository) -> Judgement:

@@ -18,6 +18,7 @@ from loopline.audit.traces import (
     methods,
     plain,
     running,
+    stem,
     targets,
     uses,
 )
@@ -33,7 +34,7 @@ _READY_MADE = re.compile(
     r"cluster|neighbors|tree)\.\w+|xgboost\.\w+|lightgbm\.\w+|catboost\.\w+|tensorflow\.keras\.\w*|keras\.Sequential|"
     r"sentence_transformers\.\w+|torch\.nn\.Sequential|torch_geometric\.nn\.\w+|fastai\.\w+(\.\w+)*|monai\.networks\.\w+(\.\w+)*)$"
 )
-_TRAINERS = re.compile(r"Trainer\(\)\.(fit|train)$|\.(fit|fit_one_cycle|fine_tune|train_model)$")
+_TRAINERS = re.compile(r"(Trainer|YOLO)\(\)\.(fit|train)$|\.(fit|fit_one_cycle|fine_tune|train_model)$")
 _LOADERS = (
     "yaml.safe_load", "yaml.load", "yaml.full_load", "omegaconf.OmegaConf.load", "hydra.initialize", "hydra.compose", "hydra.initialize_config_dir",
     "tomllib.load", "tomli.load", "toml.load", "configparser.ConfigParser", "json.load", "json.loads", "ruamel.yaml.YAML", "confuse.Configuration",
@@ -83,6 +84,9 @@ def _trainings(module: PythonModule) -> Iterator[Evidence]:
     for call in module.calls:
         if (call.method == "backward" and "step" in steps) or _TRAINERS.search(call.name):
             yield module.evidence(call.line, f"Training by `{plain(call.name)}`.")
+    if re.match(r"train|.*_train(ing)?$", stem(module.path)):  # a method of its own, whose result is kept
+        for call in module.calls_of("torch.save", "joblib.dump", "pickle.dump", "numpy.save", "subprocess.run"):
+            yield module.evidence(call.line, f"Training, whose result `{plain(call.name)}` keeps.")
 
 
 def _check_configs(repository: Repository) -> Judgement:
@@ -126,8 +130,12 @@ def _readers(module: PythonModule) -> Iterator[Evidence]:
         ):
             yield module.evidence(call.line, "`hydra.main` reads settings.")
     for item in module.classes:
-        if any(base.endswith(("pydantic_settings.BaseSettings",)) for base in item.bases) and "yaml" in module.text:
+        if "pydantic_settings.BaseSettings" in item.bases and "yaml" in module.text:
             yield module.evidence(item.line, f"`{item.name}` reads settings.")
+    for call in module.calls_of("wandb.init"):  # a path is read as a file
+        given = [keyword.value for keyword in call.node.keywords if keyword.arg == "config"]
+        if given and re.search(r"\.ya?ml", module.text) and not isinstance(module.origin(given[0]), ast.Dict):
+            yield module.evidence(call.line, "`wandb.init` reads settings.")
 
 
 def _mentions_config(node: ast.AST) -> bool:
@@ -139,12 +147,9 @@ def _files_named_in_code(repository: Repository) -> set[str]:
     found = set()
     for module in code(repository):
         for node in module.live(ast.Constant):
-            if (
-                isinstance(node.value, str)
-                and len(node.value) < 200
-                and re.search(r"\.(ya?ml|toml|json|ini)$", node.value)
-            ):
-                found.add(PurePosixPath(node.value.replace("\\", "/")).name)
+            value = node.value
+            if isinstance(value, str) and len(value) < 200 and re.search(r"\.(ya?ml|toml|json|ini)$", value):
+                found.add(PurePosixPath(value.replace("\\", "/")).name)
     return found
 
 

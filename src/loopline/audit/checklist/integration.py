@@ -23,6 +23,8 @@ _LINT_ACTIONS = re.compile(
 )
 _OTHER_SYSTEMS = r"^(\.gitlab-ci\.yml|azure-pipelines\.yml|\.circleci/config\.yml|Jenkinsfile|\.travis\.yml|bitbucket-pipelines\.yml|\.drone\.yml)$"
 _CACHES = re.compile(r"^(actions/cache(/\S+)?|\S*/cache-\S+|\S+/rust-cache|buildjet/cache)$")
+# What a matrix has to vary, so that it is the same check elsewhere and not another job.
+_VARIES = re.compile(r"os$|system|platform|runner|python|version|torch|tox", re.IGNORECASE)
 _REGISTRY = re.compile(r"registry|model|artifact|alias|promot|stag|deploy", re.IGNORECASE)
 _MODEL_PATH = re.compile(r"(^|/)models?(/|$|\*)|\.(pt|pth|ckpt|onnx)\b", re.IGNORECASE)
 
@@ -66,7 +68,7 @@ def _matrices(repository: Repository) -> Iterator[Evidence]:
             several = [
                 f"{len(values)} of {key}"
                 for key, values in job.matrix.items()
-                if isinstance(values, list) and len(values) > 1
+                if isinstance(values, list) and len(values) > 1 and _VARIES.search(key)
             ]
             if several and job.can_start:
                 yield workflow.evidence(job.line, f"A matrix: {', '.join(several)}.")

@@ -29,9 +29,7 @@ _ENOUGH_PARTS = 5
 _DIAGRAM = r"(architect\w*|overview|mlops?[_ -]?(pipeline|diagram)|system[_ -]?(design|diagram)|pipeline)[^/]*\."
 _PICTURE = r"(png|jpe?g|svg|gif|webp|drawio|pdf)"
 _ASKS_FOR_DIAGRAM = re.compile(r"architectur\w* (of|diagram|over)|overall architecture|system diagram", re.IGNORECASE)
-_IMAGE = re.compile(
-    r"!\[[^\]]*\]\(\s*<?([^)>]+?)>?(\s+[\"'][^)]*)?\)|<img\s[^>]*?src\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE
-)
+_IMAGE = re.compile(r"!\[[^\]]*\]\(\s*\S|<img\s[^>]*?src\s*=", re.IGNORECASE)
 
 
 def _check_git(repository: Repository) -> Judgement:
@@ -85,18 +83,15 @@ def _check_diagram(repository: Repository) -> Judgement:
 
 
 def _answered_by_image(repository: Repository, path: str) -> int | None:
-    """The line of an image between a question for the architecture and the next heading; the sample does not count."""
+    """The line of an image between a question for the architecture and the next heading."""
     is_asked = False
     for number, line in enumerate((repository.text(path) or "").splitlines(), 1):
-        if line.lstrip().startswith(">"):
-            is_asked = is_asked or bool(_ASKS_FOR_DIAGRAM.search(line))
-        elif re.match(r"#{1,6}\s|\*\*Question \d", line):
-            is_asked = bool(_ASKS_FOR_DIAGRAM.search(line))
-        elif (
-            is_asked
-            and (match := _IMAGE.search(line))
-            and not re.search(r"figures/overview\.png$", match[1] or match[3])
-        ):
+        asks = bool(_ASKS_FOR_DIAGRAM.search(line)) and not re.match(r"\s*([-*+]|\d+\.)\s", line)
+        if re.match(r"#{1,6}\s|\*\*Question \d", line):
+            is_asked = asks
+        elif asks:
+            is_asked = True
+        elif is_asked and not line.lstrip().startswith(">") and _IMAGE.search(line):
             return number
     return None
 

@@ -14,12 +14,10 @@ from loopline.repository import Call, PythonModule, Repository
 THEME = "Code quality"
 LINTERS = r"ruff|flake8|pylint|pycodestyle|black|isort|pyflakes|autopep8|yapf|pre-commit run|prek run"
 _SETTINGS = (("tool", "ruff"), ("tool", "black"), ("tool", "pylint"), ("tool", "isort"), ("tool", "flake8"))
-_SHARE_ANNOTATED = 0.5
-_SHARE_DOCUMENTED = 0.3
+_SHARE_ANNOTATED = 0.25
+_SHARE_DOCUMENTED = 0.2
 _LOG_METHODS = ("debug", "info", "warning", "warn", "error", "exception", "critical", "log", "success", "trace")
-_LOGGERS = re.compile(
-    r"(loguru\.logger|logging|structlog(\.\w+)*(\(\))?|absl\.logging)(\.\w+\(\))*\.(?P<method>\w+)"
-)
+_LOGGERS = re.compile(r"(loguru\.logger|logging|structlog(\.\w+)*(\(\))?|absl\.logging)(\.\w+\(\))*\.(?P<method>\w+)")
 # What templates of projects bring along; a project that logs nothing else does not log.
 _STUBS = re.compile(r"making final data set from raw data")
 _PARSERS = (

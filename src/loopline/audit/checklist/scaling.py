@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
+from loopline.audit.checklist.workers import find_workers
 from loopline.audit.rule import ItemRule, Judgement, done, not_found, partial
 from loopline.audit.traces import (
     MOST_EVIDENCE,
     called,
-    code,
     code_and_notebooks,
     methods,
     plain,
@@ -20,14 +19,9 @@ from loopline.audit.traces import (
     uses,
 )
 from loopline.core.records.audit import Evidence
-from loopline.repository import DYNAMIC, PythonModule, Repository
+from loopline.repository import DYNAMIC, Repository
 
 THEME = "Scaling"
-_WORKERS = re.compile(
-    r"^(num_?workers|n_?workers|workers|dataloader_num_workers|num_cpus?|loader_workers|num_loader_workers)$",
-    re.IGNORECASE,
-)
-_COUNTS = re.compile(r"(os|multiprocessing)\.(cpu_count|process_cpu_count|sched_getaffinity)$")
 _PROCESSES = ("torch.distributed.init_process_group", "torch.nn.parallel.DistributedDataParallel", "torch.nn.DataParallel", "deepspeed.initialize",
               "torch.nn.parallel.DataParallel", "torch.distributed.fsdp.FullyShardedDataParallel", "horovod.torch.init", "apex.parallel.DistributedDataParallel",
               "ray.train.torch.TorchTrainer", "torch.multiprocessing.spawn", "torch.distributed.pipelining.pipeline")  # fmt: skip
@@ -40,104 +34,8 @@ _COMPILED = ("torch.compile", "torch.jit.script", "torch.jit.trace", "torch.jit.
 
 
 def _check_loading(repository: Repository) -> Judgement:
-    """A loader with more than no worker, followed through parameters, settings and the command line."""
-    found, dynamic = [], []
-    for module in code_and_notebooks(repository):
-        for call in module.calls:
-            if not call.method.endswith(("DataLoader", "TrainingArguments")):
-                continue
-            for keyword in call.node.keywords:
-                if keyword.arg and _WORKERS.match(keyword.arg):
-                    value = module.constant(keyword.value)
-                    if _is_several(value):
-                        found.append(module.evidence(call.line, f"Loads data with {value} workers."))
-                    elif value is DYNAMIC:
-                        dynamic.append((module, keyword.value, call.line))
-    found += (
-        [e for module, node, line in dynamic for e in _followed(repository, module, node, line)] if not found else []
-    )
-    found += _configured_targets(repository)
-    return done(*found[:MOST_EVIDENCE]) if found else not_found()
-
-
-def _is_several(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def _followed(repository: Repository, module: PythonModule, node: ast.expr, line: int) -> Iterator[Evidence]:
-    """Where the number of workers comes from: the machine's cores, a default, an argument, a setting."""
-    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-    names |= {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
-    names |= {
-        str(part.value) for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)
-    }
-    names = {name for name in names if "worker" in name.lower() or "cpu" in name.lower()}
-    if any(_is_machine_count(module, part) for part in ast.walk(node)):
-        yield module.evidence(line, "Loads data with a worker a core.")
-        return
-    for name in names:
-        yield from _settings_of(repository, name)
-
-
-def _is_machine_count(module: PythonModule, node: ast.AST) -> bool:
-    return isinstance(node, ast.Call | ast.Name | ast.Attribute) and bool(
-        _COUNTS.search(module.resolve(node).replace("()", ""))
-    )
-
-
-def _settings_of(repository: Repository, name: str) -> Iterator[Evidence]:
-    """Every place that gives a name for workers a number above 0."""
-    for path, config in repository.configs.items():
-        for place, value in config.walk():
-            if place[-1] == name and _is_several(value):
-                yield Evidence(path=path, line=config.line(*place), sentence=f"`{name}` is {value}.")
-    for module in code(repository):
-        for call in module.calls:
-            option = str(call.arguments[0] if call.arguments else "").lstrip("-").replace("-", "_")
-            if (
-                option == name
-                and call.method in ("add_argument", "option", "Option")
-                and _is_several(call.argument("default"))
-            ):
-                yield module.evidence(call.line, f"`{name}` is {call.argument('default')} where nothing else is given.")
-            if _is_several(call.keywords.get(name)) and not call.method.endswith("DataLoader"):
-                yield module.evidence(call.line, f"`{name}` is {call.keywords[name]}.")
-        for function in module.functions:
-            yield from _defaults(module, function.node, name)
-        for node in (*module.live(ast.Assign), *module.live(ast.AnnAssign)):
-            names = [
-                getattr(target, "id", getattr(target, "attr", ""))
-                for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-            ]
-            if name in names and node.value is not None:
-                if _is_several(module.constant(node.value)) or any(
-                    _is_machine_count(module, part) for part in ast.walk(node.value)
-                ):
-                    yield module.evidence(node, f"`{name}` is set to more than none.")
-
-
-def _defaults(module: PythonModule, node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[Evidence]:
-    arguments = [*node.args.posonlyargs, *node.args.args]
-    pairs = list(zip(arguments[len(arguments) - len(node.args.defaults) :], node.args.defaults, strict=True))
-    pairs += [
-        (argument, default)
-        for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-        if default is not None
-    ]
-    for argument, default in pairs:
-        if argument.arg == name and _is_several(module.constant(default)):
-            yield module.evidence(argument, f"`{name}` is {module.constant(default)} where nothing else is given.")
-
-
-def _configured_targets(repository: Repository) -> list[Evidence]:
-    return [
-        Evidence(path=path, line=config.line(*place), sentence=f"Loads data with {value} workers.")
-        for path, config in repository.configs.items()
-        for place, value in config.walk()
-        if _WORKERS.match(str(place[-1]))
-        and _is_several(value)
-        and any(key[:-1] == place[:-1] and key[-1] == "_target_" for key, _ in config.walk())
-    ]
+    found = list(islice(find_workers(repository), MOST_EVIDENCE))
+    return done(*found) if found else not_found()
 
 
 def _check_training(repository: Repository) -> Judgement:

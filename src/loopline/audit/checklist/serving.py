@@ -74,7 +74,7 @@ _FRONTENDS = (
 # What keeps something: tables, files that grow, buckets, databases, queues.
 _KEEPS = re.compile(
     r"(^|\.)(to_csv|to_parquet|upload_from_\w+|writerow|writerows|insert_rows_json|insert_one|insert_many|put_object|publish|"
-    r"to_sql|executemany|collection\.add|DictWriter|log_prediction\w*|save_prediction\w*|add_to_database|store_prediction\w*)$"
+    r"to_sql|executemany|savez|savez_compressed|json\.dump|dump_json|collection\.add|DictWriter|log_prediction\w*|save_prediction\w*|add_to_database|store_prediction\w*)$"
 )
 
 

@@ -7,19 +7,36 @@ import re
 from collections.abc import Iterator
 
 from loopline.audit.rule import ItemRule, Judgement, done, not_found, partial
-from loopline.audit.traces import MOST_EVIDENCE, ci_commands, named, names_in, running, test_functions, tests, uses
+from loopline.audit.traces import (
+    MOST_EVIDENCE,
+    ci_commands,
+    named,
+    names_in,
+    running,
+    stem,
+    test_functions,
+    tests,
+    uses,
+)
 from loopline.core.records.audit import Evidence
 from loopline.repository import Command, Function, PythonModule, Repository, parts
 
 THEME = "Tests"
 _DATA = re.compile(
-    r"data|dataset|loader|preproc|process|download|tokeni|collat|corpus|split|vocab|feature|image_folder", re.IGNORECASE
-)
-_MODEL = re.compile(
-    r"model|net\b|network|train|predict|classif|regress|encod|decod|forward|fit|lightning|transformer|cnn|rnn|lstm|unet|resnet|"
-    r"gan\b|infer|loss|learner|autoenc|detector|embed",
+    r"^(?!.*model).*(data|loader|preproc|process|download|tokeni|collat|corpus|split|vocab|feature|image_folder)",
     re.IGNORECASE,
 )
+_MODEL = re.compile(
+    r"^(?!.*(data|loader|_set\b)).*(model|net\b|network|train|predict|classif|regress|encod|decod|forward|lightning|"
+    r"transformer|cnn|rnn|lstm|unet|resnet|gan\b|infer|loss|learner|detector|embed)",
+    re.IGNORECASE,
+)
+# A test that opens the data's own files, or builds objects from settings, reaches them without an import.
+_OPENS = re.compile(
+    r"(^|\.)(torch\.load|open|load_dataset|load_from_disk|read_csv|read_parquet|numpy\.load|listdir|glob|iglob|exists|"
+    r"is_file|pickle\.load|scandir|hydra\.utils\.instantiate|ImageFolder)$"
+)
+_NOT_OWN = {"tests", "test", "conftest", "setup", "torch", "numpy", "pytest", "transformers", "datasets", "typing"}
 # A single transform is no test of the data that training sees.
 _ONLY_TRANSFORM = re.compile(r"(^|\.)_?(\w+_)?transforms?(\(\))?$", re.IGNORECASE)
 _RUNS_TESTS = r"pytest|py\.test|coverage run.*(pytest|unittest|-m test)|unittest|tox|nox|slipcover.*pytest"
@@ -37,22 +54,22 @@ def _check_model(repository: Repository) -> Judgement:
 
 
 def _check_subject(repository: Repository, subject: re.Pattern[str], *, ignored: re.Pattern[str]) -> Judgement:
-    """Tests that check something and reach the project's own code, or its files, about the subject."""
+    """Tests that assert something, and reach the project's own code about the subject, or its files."""
     found, begun = [], []
     roots = own_roots(repository)
     for module in tests(repository):
-        around = _own_names(module, roots)
-        for function in test_functions(module):
-            own = {
-                name
-                for name in names_in(module, function.node) | _through_fixtures(module, function)
-                if _root(name) in roots
-            }
-            own = own or (around if not _imports_inside(module, function) else set())
-            about = {name for name in own if _is_about(name, subject, roots)}
-            if not about and not (subject is _DATA and _reads_files(function)):
+        around = {name for name in module.references if _root(name) in roots}
+        for function in module.functions:
+            if not function.name.rpartition(".")[2].startswith("test"):
                 continue
-            is_whole = _asserts(module, function) and (not about or any(not ignored.search(name) for name in about))
+            names = names_in(module, function.node) | _through_fixtures(module, function)
+            own = {name for name in names if _root(name) in roots}
+            about = {name for name in own if _is_about(name, subject)}
+            is_named = bool(subject.search(f"{stem(module.path)} {function.name}"))
+            if not about and not (is_named and (own or around or _opens_files(names))):
+                continue
+            is_whole = _asserts(module, function) and function in test_functions(module)
+            is_whole = is_whole and (not about or not all(ignored.search(name.partition("()")[0]) for name in about))
             (found if is_whole else begun).append(module.evidence(function.line, f"Tests it: `{function.name}`."))
     if found:
         return done(*found[:MOST_EVIDENCE])
@@ -62,59 +79,33 @@ def _check_subject(repository: Repository, subject: re.Pattern[str], *, ignored:
 def own_roots(repository: Repository) -> set[str]:
     """The first parts of the names under which tests import the project's own code."""
     roots = {module.dotted.partition(".")[0] for module in repository.python.values()} | {"src"}
-    roots |= {path.rpartition("/")[2].removesuffix(".py") for path in repository.python}
-    return roots - {
-        "tests",
-        "test",
-        "conftest",
-        "setup",
-        "torch",
-        "numpy",
-        "pytest",
-        "transformers",
-        "datasets",
-        "typing",
-    }
+    roots |= {stem(path) for path in repository.python}
+    return roots - _NOT_OWN
 
 
 def _root(name: str) -> str:
     return name.partition(".")[0].removesuffix("()")
 
 
-def _own_names(module: PythonModule, roots: set[str]) -> set[str]:
-    return {name for name in module.references if _root(name) in roots} | {
-        item.name for item in module.imports if _root(item.name) in roots and not module.live(ast.ImportFrom) == []
+def _through_fixtures(module: PythonModule, function: Function) -> set[str]:
+    """What the module's fixtures read that the test takes as parameters, and what is set up before it."""
+    wanted = {argument.arg for argument in function.node.args.args} | {"setUp", "setup_method", "setUpClass"}
+    return {
+        name
+        for other in module.functions
+        if other.name.rpartition(".")[2] in wanted
+        for name in names_in(module, other.node)
     }
 
 
-def _through_fixtures(module: PythonModule, function: Function) -> set[str]:
-    """What the fixtures of the same module read that the test takes as parameters."""
-    wanted = {argument.arg for argument in function.node.args.args}
-    found: set[str] = set()
-    for other in module.functions:
-        if other.name.rpartition(".")[2] in wanted | {"setUp", "setup_method", "setUpClass"}:
-            found |= names_in(module, other.node)
-    return found
-
-
-def _imports_inside(module: PythonModule, function: Function) -> bool:
-    return any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(function.node))
-
-
-def _is_about(name: str, subject: re.Pattern[str], roots: set[str]) -> bool:
+def _is_about(name: str, subject: re.Pattern[str]) -> bool:
     """Judged by the parts after the project's own name, which may be about anything."""
-    names = name.replace("()", "").split(".")
-    inner = [part for part in names if part not in ("src",)]
-    inner = inner[1:] if len(inner) > 1 and not (subject.search(inner[0]) and len(inner) == 2) else inner
-    return any(subject.search(part) for part in inner)
+    parts = [part for part in name.replace("()", "").split(".") if part != "src"]
+    return any(subject.search(part) for part in (parts[1:] or parts))
 
 
-def _reads_files(function: Function) -> bool:
-    """Whether a test opens the data's own files."""
-    texts = [
-        node.value for node in ast.walk(function.node) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-    return any(re.search(r"(^|/)data/(raw|processed|interim)?|(^|/)data$", text) for text in texts)
+def _opens_files(names: set[str]) -> bool:
+    return any(_OPENS.search(name) for name in names)
 
 
 def _asserts(module: PythonModule, function: Function) -> bool:
@@ -216,9 +207,9 @@ def _check_load(repository: Repository) -> Judgement:
 
 def _threaded(repository: Repository) -> Iterator[Evidence]:
     """A script of the project's own that is called a load test and sends requests."""
-    for path in named(repository, r"(load|stress|performance)[_-]?(test|perf)?\w*\.py$"):
+    for path in named(repository, r"(^|[/_-])(load|stress)[_-]?(tests?|testing|perf\w*)([/_-].*)?\.py$"):
         module = repository.python.get(path)
-        if module is not None and uses([module], "requests", "httpx", "aiohttp") and "load" in path.lower():
+        if module is not None and uses([module], "requests", "httpx", "aiohttp"):
             yield module.evidence(1, "A script that sends many requests.")
 
 
