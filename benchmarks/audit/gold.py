@@ -36,7 +36,9 @@ def main() -> None:
         if not truth or place is None or options.repository not in labels["repo"]:
             continue
         for item, is_done, verdict, why in judged(open_repository(place), truth, options.item):
-            kind = ("true" if is_done == (verdict == "done") else "false") + (" done" if verdict == "done" else " other")
+            kind = ("true" if is_done == (verdict == "done") else "false") + (
+                " done" if verdict == "done" else " other"
+            )
             counts.setdefault(item, Counter())[kind] += 1
             if kind.startswith("false"):
                 print(f"{labels['repo']:50} {item:18} {truth[item]:12} {verdict:15} {why}")

@@ -1,1 +1,13 @@
-"""Decides from a repository's files what a project really does: checklist items and findings."""
+"""A stage: what a project really does, decided from its files, with evidence for each verdict.
+
+`audit` judges the items of the checklist and looks for findings; `loopline.repository` reads the files.
+"""
+
+from __future__ import annotations
+
+from loopline.audit.agreement import OwnChecklist, find_checklist
+from loopline.audit.auditing import audit, score
+from loopline.audit.checklist import ITEMS
+from loopline.audit.rule import FindingRule, ItemRule, Judgement
+
+__all__ = ["ITEMS", "FindingRule", "ItemRule", "Judgement", "OwnChecklist", "audit", "find_checklist", "score"]

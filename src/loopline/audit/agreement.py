@@ -31,7 +31,11 @@ def find_checklist(repository: Repository, items: Sequence[ItemRule]) -> OwnChec
     found = []
     for path in repository.own_paths:
         size = repository.files[path].num_bytes or 0
-        if size > _MAX_BYTES or not re.search(r"\.(md|markdown|txt|rst)$|(^|/)readme", path, re.IGNORECASE):
+        if (
+            path.startswith(".")
+            or size > _MAX_BYTES
+            or not re.search(r"\.(md|markdown|txt|rst)$|(^|/)readme", path, re.IGNORECASE)
+        ):
             continue
         ticks = match_ticks(read_ticks(repository.text(path) or ""), items)
         if len(ticks) >= _MIN_ITEMS:
@@ -49,7 +53,7 @@ def match_ticks(ticks: Sequence[Tick], items: Sequence[ItemRule]) -> dict[str, b
     found: dict[str, bool] = {}
     for tick in ticks:
         text = tick.text.lower()
-        item = next((item for item in items if re.search(item.wording, text)), None)
+        item = next((item for item in items if item.wording and re.search(item.wording, text)), None)
         if item is not None:
             found[item.id] = found.get(item.id, False) or tick.is_ticked
     return found

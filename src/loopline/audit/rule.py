@@ -36,8 +36,9 @@ class ItemRule:
     id: str
     theme: str
     asks: str
-    # A regular expression that finds the item among the lines of a report's checklist, in lower case.
-    wording: str
+    # A regular expression that finds the item among the lines of a report's checklist, in lower case; None where no
+    # checklist asks for it.
+    wording: str | None
     looks_for: str
     why: str
     fix: str

@@ -101,6 +101,7 @@ class PythonModule:
         self.text = text
         self.dotted = dotted_name(path)
         self._live = LiveTree(tree)
+        self._names: dict[ast.expr, str] = {}
         self._bind_imports()
 
     @property
@@ -173,15 +174,31 @@ class PythonModule:
             for node in self.live(ast.ClassDef)
         )
 
+    @cached_property
+    def _calls_by_name(self) -> Mapping[str, Sequence[Call]]:
+        found: dict[str, list[Call]] = {}
+        for call in self.calls:
+            found.setdefault(call.name, []).append(call)
+        return found
+
+    @cached_property
+    def _references_by_root(self) -> Mapping[str, Sequence[str]]:
+        """The names read by their first part: most modules read nothing of most packages."""
+        found: dict[str, list[str]] = {}
+        for name in self.references:
+            found.setdefault(_root(name), []).append(name)
+        return found
+
     def imports_of(self, *packages: str) -> list[Import]:
         """The live imports of these packages or of what is in them."""
         return [item for item in self.imports if is_inside(item.name, packages)]
 
     def calls_of(self, *names: str) -> list[Call]:
         """The calls whose full name is one of these; a name that ends in `.` stands for all that begins with it."""
-        whole = {name for name in names if not name.endswith(".")}
         starts = tuple(name for name in names if name.endswith("."))
-        return [call for call in self.calls if call.name in whole or (starts and call.name.startswith(starts))]
+        wanted = [name for name in self._calls_by_name if name in names or (starts and name.startswith(starts))]
+        found = [call for name in wanted for call in self._calls_by_name[name]]
+        return sorted(found, key=lambda call: call.line)
 
     @cached_property
     def references(self) -> Mapping[str, tuple[int, ...]]:
@@ -196,7 +213,10 @@ class PythonModule:
 
     def uses(self, *packages: str) -> list[int]:
         """The lines on which live code reads a name of these packages, sorted; a bare import is no use."""
-        return sorted(line for name, lines in self.references.items() if is_inside(name, packages) for line in lines)
+        names = [
+            name for root in {_root(package) for package in packages} for name in self._references_by_root.get(root, ())
+        ]
+        return sorted(line for name in names if is_inside(name, packages) for line in self.references[name])
 
     def call(self, node: ast.Call) -> Call:
         """A call's full name and arguments."""
@@ -211,7 +231,9 @@ class PythonModule:
 
     def resolve(self, node: ast.expr) -> str:
         """The full name of what an expression stands for, with `()` after what was called; `?` where unknown."""
-        return self._resolve(node, _MAX_STEPS)
+        if node not in self._names:
+            self._names[node] = self._resolve(node, _MAX_STEPS)
+        return self._names[node]
 
     def origin(self, node: ast.expr) -> ast.expr:
         """The expression that a plain name was assigned last before it is read; the node itself where none is."""
@@ -352,6 +374,10 @@ def dotted_name(path: str) -> str:
 def is_inside(name: str, packages: Sequence[str]) -> bool:
     """Whether a full name is one of the packages or inside of one; `torch` holds `torch.nn` and no `torchvision`."""
     return any(name == package or name.startswith((f"{package}.", f"{package}()")) for package in packages)
+
+
+def _root(name: str) -> str:
+    return name.partition(".")[0].removesuffix("()")
 
 
 def _called(name: str) -> str:

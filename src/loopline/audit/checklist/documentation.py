@@ -10,7 +10,7 @@ from loopline.core.records.audit import Evidence
 from loopline.repository import Repository
 
 THEME = "Documentation"
-_PAGES = r"^(docs?|documentation)/(.+/)?[^/]+\.(md|rst|ipynb)$|^mkdocs/.+\.md$"
+_PAGES = r"^(docs?|documentation)/(.+/)?[^/]+\.(md|rst)$|^mkdocs/.+\.md$"
 # A template's pages say that there is documentation, and no more.
 _MIN_WORDS = 60
 _STUB = re.compile(
@@ -37,12 +37,6 @@ def _check_pages(repository: Repository) -> Judgement:
         found.append(Evidence(path=path, sentence=f"A page of {words} words."))
     if written:
         return done(*written[:MOST_EVIDENCE])
-    readmes = [
-        path
-        for path in named(repository, r"^readme\.(md|rst)$")
-        if _own_words(repository.text(path) or "") >= 10 * _MIN_WORDS
-    ]
-    _ = readmes
     return not_found(*stubs[:1])
 
 

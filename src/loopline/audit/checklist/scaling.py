@@ -29,8 +29,9 @@ _STRATEGIES = re.compile(r"ddp|fsdp|deepspeed|dp$|horovod", re.IGNORECASE)
 _SMALLER = ("torch.quantization", "torch.ao.quantization", "torch.ao.pruning", "torch.nn.utils.prune", "torch.nn.quantized", "bitsandbytes",
             "onnxruntime.quantization", "optimum.quanto", "optimum.onnxruntime", "torchao", "quanto", "auto_gptq", "neural_compressor",
             "transformers.BitsAndBytesConfig", "torch.backends.quantized", "torch.quantize_per_tensor", "torch_pruning", "nncf")  # fmt: skip
-_COMPILED = ("torch.compile", "torch.jit.script", "torch.jit.trace", "torch.jit.optimize_for_inference", "torch.jit.freeze", "torch_tensorrt.compile",
-             "torch._dynamo.optimize", "openvino.compile_model", "torch.export.export")  # fmt: skip
+_COMPILED = ("torch.compile", "torch_tensorrt.compile", "torch._dynamo.optimize", "openvino.compile_model")
+# Made to be served without Python; faster or not.
+_TORCHSCRIPT = ("torch.jit.script", "torch.jit.trace", "torch.export.export", "torch.jit.freeze")
 
 
 def _check_loading(repository: Repository) -> Judgement:
@@ -75,17 +76,23 @@ def _is_trainer(path: str, place: tuple[str | int, ...]) -> bool:
 
 
 def _check_smaller(repository: Repository) -> Judgement:
-    found = [*uses(code_and_notebooks(repository), *_SMALLER), *called(code_and_notebooks(repository), *_COMPILED)]
+    """Quantization, pruning or compilation; TorchScript alone is a way to pack a model, and partial."""
+    modules = list(code_and_notebooks(repository))
+    found = [*uses(modules, *_SMALLER), *called(modules, *_COMPILED), *targets(repository, *_SMALLER, *_COMPILED)]
     found += [
-        module.evidence(call.line, f"`{plain(call.name)}` compiles the model.")
-        for module, call in methods(code_and_notebooks(repository), "to_torchscript")
+        module.evidence(call.line, "Loads the model in few bits.")
+        for module in modules
+        for call in module.calls
+        if call.argument("load_in_8bit") is True or call.argument("load_in_4bit") is True
     ]
-    for module in code_and_notebooks(repository):
-        for call in module.calls:
-            if call.argument("load_in_8bit") is True or call.argument("load_in_4bit") is True:
-                found.append(module.evidence(call.line, "Loads the model in few bits."))
-    found += targets(repository, *_SMALLER, *_COMPILED)
-    return done(*found[:MOST_EVIDENCE]) if found else not_found()
+    if found:
+        return done(*found[:MOST_EVIDENCE])
+    packed = list(called(modules, *_TORCHSCRIPT))
+    packed += [
+        module.evidence(call.line, f"`{plain(call.name)}` packs the model.")
+        for module, call in methods(modules, "to_torchscript")
+    ]
+    return partial(*packed[:1]) if packed else not_found()
 
 
 _LOADER = "from torch.utils.data import DataLoader\n\ndef load(data):\n    return DataLoader(data, num_workers={})\n"
@@ -121,7 +128,7 @@ RULES = (
         theme=THEME,
         asks="The model was made smaller or faster: quantized, compiled, pruned.",
         wording=r"quantization",
-        looks_for="Live use of quantization, pruning, torch.compile or TorchScript.",
+        looks_for="Live use of quantization, pruning or torch.compile; TorchScript alone is partial.",
         why="Serving is paid by the millisecond.",
         fix="torch.compile(model), or quantize the exported graph.",
         good={"src/leaves/model.py": "import torch\n\ndef smaller(model):\n    return torch.compile(model)\n"},

@@ -57,7 +57,8 @@ def _check_subject(repository: Repository, subject: re.Pattern[str], *, ignored:
     """Tests that assert something, and reach the project's own code about the subject, or its files."""
     found, begun = [], []
     roots = own_roots(repository)
-    for module in tests(repository):
+    for module in sorted(tests(repository), key=lambda module: not subject.search(stem(module.path))):
+        is_named = bool(subject.search(stem(module.path)))
         around = {name for name in module.references if _root(name) in roots}
         for function in module.functions:
             if not function.name.rpartition(".")[2].startswith("test"):
@@ -65,7 +66,6 @@ def _check_subject(repository: Repository, subject: re.Pattern[str], *, ignored:
             names = names_in(module, function.node) | _through_fixtures(module, function)
             own = {name for name in names if _root(name) in roots}
             about = {name for name in own if _is_about(name, subject)}
-            is_named = bool(subject.search(f"{stem(module.path)} {function.name}"))
             if not about and not (is_named and (own or around or _opens_files(names))):
                 continue
             is_whole = _asserts(module, function) and function in test_functions(module)
