@@ -47,7 +47,7 @@ def score(audit: Audit) -> float | None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keeps the garbage collector from walking, again and again, syntax trees that all live to the end: a third less."""
+    """Keeps the garbage collector from walking, over and over, syntax trees that live to the end: a third less time."""
     was_on = gc.isenabled()
     gc.disable()
     try:

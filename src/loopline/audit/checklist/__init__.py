@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from loopline.audit.checklist import (
     cloud,
+    configuration,
     containers,
     data,
     documentation,
     environment,
     experiments,
     integration,
+    monitoring,
     project,
     quality,
     scaling,
@@ -24,11 +26,13 @@ ITEMS: tuple[ItemRule, ...] = (
     *data.RULES,
     *quality.RULES,
     *containers.RULES,
+    *configuration.RULES,
     *experiments.RULES,
     *testing.RULES,
     *integration.RULES,
     *cloud.RULES,
     *serving.RULES,
+    *monitoring.RULES,
     *scaling.RULES,
     *documentation.RULES,
 )

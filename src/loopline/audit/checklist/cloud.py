@@ -12,22 +12,32 @@ from loopline.repository import Repository
 
 THEME = "Cloud"
 _SUBMITS = (
-    r"gcloud (beta |alpha )?(ai custom-jobs|ai-platform jobs submit|ai hp-tuning-jobs|compute instances create|batch jobs submit|"
+    r"gcloud (beta |alpha )?(ai custom-jobs|ai-platform jobs submit|ai hp-tuning-jobs|"
+    r"compute instances create|batch jobs submit|"
     r"compute ssh|run jobs (deploy|create|execute))|sky launch|ray submit"
 )
-_JOBS = ("google.cloud.aiplatform.CustomJob", "google.cloud.aiplatform.CustomContainerTrainingJob", "google.cloud.aiplatform.CustomTrainingJob",
-         "google.cloud.aiplatform.CustomJob.from_local_script", "google.cloud.aiplatform.PipelineJob", "sagemaker.pytorch.PyTorch")  # fmt: skip
+_JOBS = (
+    "google.cloud.aiplatform.CustomJob",
+    "google.cloud.aiplatform.CustomContainerTrainingJob",
+    "google.cloud.aiplatform.CustomTrainingJob",
+    "google.cloud.aiplatform.CustomJob.from_local_script",
+    "google.cloud.aiplatform.PipelineJob",
+    "sagemaker.pytorch.PyTorch",
+)
 _DEPLOYS = (
-    r"gcloud (beta |alpha )?(run deploy|run services (update|replace)|functions deploy|app deploy|ai endpoints deploy-model|"
+    r"gcloud (beta |alpha )?(run deploy|run services (update|replace)|functions deploy|app deploy|"
+    r"ai endpoints deploy-model|"
     r"ai models upload|container clusters create)|kubectl apply|helm (install|upgrade)|firebase deploy|terraform apply"
 )
 _DEPLOY_ACTIONS = re.compile(
-    r"google-github-actions/deploy-(cloudrun|cloud-functions|appengine)|azure/webapps-deploy|aws-actions/amazon-ecs-deploy",
+    r"google-github-actions/deploy-(cloudrun|cloud-functions|appengine)|azure/webapps-deploy|"
+    r"aws-actions/amazon-ecs-deploy",
     re.IGNORECASE,
 )
 # A service's own address; angle brackets, dots or "your" stand where a name should.
 _SERVICE = re.compile(
-    r"https?://(?!\S*(?:<|\.\.\.|your|example|xxx|\{|hash))[a-z0-9][a-z0-9-]*(?:\.[a-z0-9-]+)*\.(?:run\.app|cloudfunctions\.net|appspot\.com)"
+    r"https?://(?!\S*(?:<|\.\.\.|your|example|xxx|\{|"
+    r"hash))[a-z0-9][a-z0-9-]*(?:\.[a-z0-9-]+)*\.(?:run\.app|cloudfunctions\.net|appspot\.com)"
     r"(?![\w.])",
     re.IGNORECASE,
 )
@@ -174,7 +184,10 @@ def _is_deployed(repository: Repository) -> bool:
     return any(True for _ in deployments(repository)) or any(True for _ in addresses(repository))
 
 
-_DEPLOY = "steps:\n- name: gcr.io/cloud-builders/gcloud\n  args: [run, deploy, leaves, --image, europe-docker.pkg.dev/leaves-1/api]\n"
+_DEPLOY = (
+    "steps:\n- name: gcr.io/cloud-builders/gcloud\n  args: [run, deploy, leaves, --image, "
+    "europe-docker.pkg.dev/leaves-1/api]\n"
+)
 _SPEC = "workerPoolSpecs:\n  machineSpec:\n    machineType: n1-standard-8\n  replicaCount: 1\n"
 
 RULES = (
@@ -196,7 +209,8 @@ RULES = (
         theme=THEME,
         asks="The model trains in the cloud.",
         wording=r"get your model training (on|in)",
-        looks_for="A description of a job (`workerPoolSpecs`), a command or a call that submits one; a path into a bucket "
+        looks_for="A description of a job (`workerPoolSpecs`), a command or a call that submits one; a path into a "
+        "bucket "
         "is partial, a machine that somebody started by hand cannot be seen.",
         why="A job that is written down can be started again, by anybody.",
         fix="Describe the job in a file and submit it with `gcloud ai custom-jobs create --config`.",
@@ -221,13 +235,12 @@ RULES = (
         theme=THEME,
         asks="The cloud watches the service.",
         wording=r"setup cloud monitoring",
-        looks_for="Monitoring as code: dashboards, collectors, clients of the cloud's monitoring. What was clicked in a "
+        looks_for="Monitoring as code: dashboards, collectors, clients of the cloud's monitoring. What was clicked "
+        "in a "
         "console cannot be seen.",
         why="Watching that is written down survives the account of who set it up.",
         fix="Describe the collector or the dashboard in a file.",
-        good={
-            "src/leaves/api.py": "from google.cloud import monitoring_v3\n\nclient = monitoring_v3.MetricServiceClient()\n"
-        },
+        good={"src/leaves/api.py": "from google.cloud import monitoring_v3\n\nmonitoring_v3.MetricServiceClient()\n"},
         bad={"requirements.txt": "google-cloud-monitoring\n"},
         check=_check_monitoring,
     ),
@@ -236,7 +249,9 @@ RULES = (
         theme=THEME,
         asks="Somebody is told when the service goes wrong.",
         wording=r"alert systems?",
-        looks_for="An alert policy as code: Terraform, a file, a command. What was clicked in a console cannot be seen.",
+        looks_for=(
+            "An alert policy as code: Terraform, a file, a command. What was clicked in a console cannot be seen."
+        ),
         why="Users tell late, and most tell nobody.",
         fix="gcloud alpha monitoring policies create --policy-from-file.",
         good={"monitoring/alerts.tf": 'resource "google_monitoring_alert_policy" "errors" {}\n'},

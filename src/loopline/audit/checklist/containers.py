@@ -10,7 +10,10 @@ from loopline.core.records.audit import Evidence
 from loopline.repository import Command, Repository
 
 THEME = "Containers"
-_BUILDS = r"docker (buildx )?build|docker[ -]compose( \S+)* build|docker-compose( \S+)* build|podman build|buildah|gcloud builds submit|kaniko"
+_BUILDS = (
+    r"docker (buildx )?build|docker[ -]compose( \S+)* build|docker-compose( \S+)* build|podman build|buildah|"
+    r"gcloud builds submit|kaniko"
+)
 _BUILDS_IMAGE = (
     r"docker (buildx )?build|docker[ -]compose( \S+)* build|kaniko\S*|executor|pack build|gcloud builds submit"
 )
@@ -61,7 +64,8 @@ def _check_built(repository: Repository) -> Judgement:
 
 def _check_trigger(repository: Repository) -> Judgement:
     """Cloud Build's own file, whose trigger lives in the console, or a workflow that starts by itself."""
-    found, begun = [], []
+    found: list[Evidence] = []
+    begun: list[Evidence] = []
     for command in repository.commands:
         if command.origin == "cloud build" and command.runs(_BUILDS_IMAGE):
             (begun if _PLACEHOLDER.search(command.text) else found).append(_built_by(command))
@@ -128,7 +132,8 @@ RULES = (
         theme=THEME,
         asks="Images are built by themselves when the code changes.",
         wording=r"trigger workflow for automatically building",
-        looks_for="A Cloud Build file with a step that builds an image of a real name, or a workflow that builds one on "
+        looks_for="A Cloud Build file with a step that builds an image of a real name, or a workflow that builds "
+        "one on "
         "push; one that only starts by hand, or has placeholders, is partial.",
         why="An image that somebody must remember to build is old.",
         fix="Add a cloudbuild.yaml and its trigger, or a workflow with docker/build-push-action.",

@@ -25,7 +25,8 @@ _ACQUIRES = re.compile(
     r"roboflow|quickdraw|medmnist|ucimlrepo|pooch)"
 )
 _SAVES = re.compile(
-    r"(^|\.)(save|to_csv|to_parquet|to_pickle|to_json|save_to_disk|savez?|savez_compressed|dump|write|imwrite|copy2?|move|"
+    r"(^|\.)(save|to_csv|to_parquet|to_pickle|to_json|save_to_disk|savez?|savez_compressed|dump|write|"
+    r"imwrite|copy2?|move|"
     r"copyfile|copytree|extract|extractall|imsave|save_image|write_text|write_bytes|to_file|to_feather|to_hdf)$"
 )
 _BUCKET = re.compile(r"gs://[^\s\"'<{$]|/gcs/|storage\.googleapis\.com/")
@@ -139,13 +140,12 @@ RULES = (
         theme=THEME,
         asks="A script fetches the data and prepares it.",
         wording=r"fill out the .*(make_dataset|data)\.py|downloads whatever data",
-        looks_for="A data module with a function that downloads, or writes what it made of the data; a script that cannot "
+        looks_for="A data module with a function that downloads, or writes what it made of the data; a script that "
+        "cannot "
         "be called from elsewhere is partial.",
         why="Data that somebody prepared by hand cannot be had again.",
         fix="Write one function that goes from nothing to the files that training reads.",
-        good={
-            "src/leaves/data.py": "import kagglehub\n\ndef download():\n    return kagglehub.dataset_download('a/leaves')\n"
-        },
+        good={"src/leaves/data.py": "import kagglehub\n\ndef download():\n    kagglehub.dataset_download('a/b')\n"},
         bad={"src/leaves/data.py": "from torch.utils.data import Dataset\n\nclass Leaves(Dataset):\n    pass\n"},
         check=_check_script,
     ),
@@ -179,7 +179,8 @@ RULES = (
         theme=THEME,
         asks="The data lies in a bucket, to which versions are pushed.",
         wording=r"create a data storage",
-        looks_for="A `gs://` remote in `.dvc/config`. A bucket that code or commands use without it is partial, unless the "
+        looks_for="A `gs://` remote in `.dvc/config`. A bucket that code or commands use without it is partial, "
+        "unless the "
         "project's own checklist asks for no link to data versions.",
         why="A bucket that data versions do not know holds whatever was copied last.",
         fix="dvc remote add -d store gs://NAME.",

@@ -15,20 +15,23 @@ _PAGES = r"^(docs?|documentation)/(.+/)?[^/]+\.(md|rst)$|^mkdocs/.+\.md$"
 _MIN_WORDS = 60
 _STUB = re.compile(
     r"this is where you describe|welcome to .{0,60}'s documentation|the makefile contains the central entry points|"
-    r"documentation built with|using mkdocs|getting started\W+=+\W+this is|building locally|a template for|contents:\s*\.\. toctree",
+    r"documentation built with|using mkdocs|getting started\W+=+\W+this is|building locally|"
+    r"a template for|contents:\s*\.\. toctree",
     re.IGNORECASE | re.DOTALL,
 )
 _PUBLISHES = (
     r"mkdocs gh-deploy|mike deploy|ghp-import|sphinx-.*gh-pages|git push .*gh-pages|quarto publish|jupyter-book .*gh"
 )
 _PUBLISH_ACTIONS = re.compile(
-    r"actions/deploy-pages|peaceiris/actions-gh-pages|JamesIves/github-pages-deploy|mhausenblas/mkdocs-deploy|readthedocs",
+    r"actions/deploy-pages|peaceiris/actions-gh-pages|JamesIves/github-pages-deploy|"
+    r"mhausenblas/mkdocs-deploy|readthedocs",
     re.IGNORECASE,
 )
 
 
 def _check_pages(repository: Repository) -> Judgement:
-    written, stubs = [], []
+    written: list[Evidence] = []
+    stubs: list[Evidence] = []
     for path in named(repository, _PAGES):
         words = _own_words(repository.text(path) or "")
         if re.search(r"(^|/)(todo|checklist)", path, re.IGNORECASE) or "[ ]" in (repository.text(path) or ""):
@@ -53,9 +56,11 @@ def _own_words(text: str) -> int:
 def _check_published(repository: Repository) -> Judgement:
     found = []
     for workflow in repository.workflows.values():
-        for step in workflow.steps:
-            if _PUBLISH_ACTIONS.search(step.uses):
-                found.append(workflow.evidence(step.line, f"`{step.uses}` publishes pages."))
+        found += [
+            workflow.evidence(step.line, f"`{step.uses}` publishes pages.")
+            for step in workflow.steps
+            if _PUBLISH_ACTIONS.search(step.uses)
+        ]
     found += [command.evidence("Publishes pages.") for command in ci_commands(repository) if command.runs(_PUBLISHES)]
     if "gh-pages" in repository.history.branches:
         found.append(Evidence(sentence="There is a branch `gh-pages`."))
@@ -94,7 +99,8 @@ RULES = (
         theme=THEME,
         asks="The documentation can be read on the web.",
         wording=r"publish the documentation",
-        looks_for="A workflow that publishes pages, a branch `gh-pages`, Read the Docs; a command that somebody must run "
+        looks_for="A workflow that publishes pages, a branch `gh-pages`, Read the Docs; a command that somebody "
+        "must run "
         "is partial.",
         why="Pages that must be built first are not read.",
         fix="Run `mkdocs gh-deploy --force` in a workflow.",

@@ -9,10 +9,14 @@ from loopline.repository import Repository
 
 THEME = "Environment"
 _ENVIRONMENT_FILES = (
-    r"(^|/)((conda[\w.-]*|environment[\w.-]*|env)\.ya?ml|uv\.lock|poetry\.lock|pdm\.lock|pixi\.(toml|lock)|Pipfile(\.lock)?|"
+    r"(^|/)((conda[\w.-]*|environment[\w.-]*|env)\.ya?ml|uv\.lock|poetry\.lock|pdm\.lock|pixi\.(toml|"
+    r"lock)|Pipfile(\.lock)?|"
     r"conda-lock\.yml|\.python-version|devcontainer\.json|flake\.nix)$"
 )
-_CREATES = r"(conda|mamba|micromamba) (env )?create|(python3? -m )?venv |virtualenv |uv venv|uv sync|poetry install|pipenv install"
+_CREATES = (
+    r"(conda|mamba|micromamba) (env )?create|(python3? -m )?venv |virtualenv |uv venv|uv sync|poetry install|"
+    r"pipenv install"
+)
 
 
 def _check_environment(repository: Repository) -> Judgement:
@@ -59,7 +63,9 @@ RULES = (
         theme=THEME,
         asks="The packages that the project needs are listed.",
         wording=r"requirements(_dev)?\.txt|requirements.*file with whatever dependencies",
-        looks_for="A requirements file, pyproject.toml, environment.yml, setup.py or Pipfile with at least one package.",
+        looks_for=(
+            "A requirements file, pyproject.toml, environment.yml, setup.py or Pipfile with at least one package."
+        ),
         why="Whoever installs the project must not guess.",
         fix="List what the code imports, with versions.",
         good={"requirements.txt": "torch==2.8.0\n"},

@@ -21,7 +21,10 @@ _LINT_ACTIONS = re.compile(
     r"ruff-action|super-linter|py-actions/flake8|psf/black|isort-action|pre-commit/action|reviewdog|lint|pylint|flake8",
     re.IGNORECASE,
 )
-_OTHER_SYSTEMS = r"^(\.gitlab-ci\.yml|azure-pipelines\.yml|\.circleci/config\.yml|Jenkinsfile|\.travis\.yml|bitbucket-pipelines\.yml|\.drone\.yml)$"
+_OTHER_SYSTEMS = (
+    r"^(\.gitlab-ci\.yml|azure-pipelines\.yml|\.circleci/config\.yml|Jenkinsfile|\.travis\.yml|"
+    r"bitbucket-pipelines\.yml|\.drone\.yml)$"
+)
 _CACHES = re.compile(r"^(actions/cache(/\S+)?|\S*/cache-\S+|\S+/rust-cache|buildjet/cache)$")
 # What a matrix has to vary, so that it is the same check elsewhere and not another job.
 _VARIES = re.compile(r"os$|system|platform|runner|python|version|torch|tox", re.IGNORECASE)
@@ -153,7 +156,10 @@ _NO_MATRIX = (
     "on: [push]\njobs:\n  test:\n    runs-on: [ubuntu-latest, windows-latest]\n    steps:\n      - run: pytest tests\n"
 )
 _PLAIN = "on: [push]\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: pytest tests\n"
-_DISPATCH = "on:\n  repository_dispatch:\n    types: [staged_model]\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: pytest tests\n"
+_DISPATCH = (
+    "on:\n  repository_dispatch:\n    types: [staged_model]\njobs:\n  test:\n    runs-on: ubuntu-latest\n    "
+    "steps:\n      - run: pytest tests\n"
+)
 _TESTS_PATH = ".github/workflows/tests.yaml"
 
 RULES = (
@@ -162,7 +168,8 @@ RULES = (
         theme=THEME,
         asks="A change is checked by itself.",
         wording=r"continu\w* integration running",
-        looks_for="A workflow on push or pull request that can start, and runs tests or a linter; one that cannot start, "
+        looks_for="A workflow on push or pull request that can start, and runs tests or a linter; one that cannot "
+        "start, "
         "or only by hand, is partial.",
         why="A check that somebody must remember is not done the one time it matters.",
         fix="Add a workflow that runs pytest on push.",

@@ -109,7 +109,7 @@ def _only_people_know(*, id: str, asks: str, wording: str, why: str, fix: str) -
         good=_README,
         bad=_README,
         is_checkable=False,
-        check=lambda repository: cannot_be_seen(),
+        check=lambda _: cannot_be_seen(),
     )
 
 
@@ -203,12 +203,12 @@ RULES = (
         theme=THEME,
         asks="A diagram shows the architecture of the whole system.",
         wording=r"architectural diagram",
-        looks_for="A figure in the answer to a report's question for the architecture, a picture by its name, or Mermaid.",
+        looks_for=(
+            "A figure in the answer to a report's question for the architecture, a picture by its name, or Mermaid."
+        ),
         why="One picture tells a newcomer which services there are and what talks to what.",
         fix="Draw it, or let `loopline report fill` draw one from what it finds.",
-        good={
-            "reports/README.md": "### Question 25\n\n> **Describe the overall architecture.**\n\n![it](figures/system.png)\n"
-        },
+        good={"reports/README.md": "### Question 25\n\n> **Describe the overall architecture.**\n\n![it](it.png)\n"},
         bad={
             "reports/README.md": "### Question 25\n\n> **Describe the overall architecture.**\n\nWe use two services.\n"
         },

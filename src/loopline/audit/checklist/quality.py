@@ -90,7 +90,8 @@ def _check_hooks(repository: Repository) -> Judgement:
 
 
 def _check_logging(repository: Repository) -> Judgement:
-    events, stubs = [], []
+    events: list[Evidence] = []
+    stubs: list[Evidence] = []
     for module in code(repository):
         for call in module.calls:
             match = _LOGGERS.fullmatch(call.name)
@@ -169,12 +170,13 @@ RULES = (
         theme=THEME,
         asks="Functions have types, and what matters is documented.",
         wording=r"code typing",
-        looks_for=f"At least {_SHARE_ANNOTATED:.0%} of the functions with types for all parameters, and {_SHARE_DOCUMENTED:.0%} with a docstring.",
+        looks_for=(
+            f"At least {_SHARE_ANNOTATED:.0%} of the functions with types for all parameters, and "
+            f"{_SHARE_DOCUMENTED:.0%} with a docstring."
+        ),
         why="Types are documentation that a program checks.",
         fix="Annotate public functions first, and let mypy run in CI.",
-        good={
-            "src/leaves/model.py": 'def area(width: float) -> float:\n    """The area of a square leaf."""\n    return width**2\n'
-        },
+        good={"src/leaves/model.py": 'def area(x: float) -> float:\n    """The area of a leaf."""\n    return x**2\n'},
         bad={"src/leaves/model.py": "def area(width):\n    return width**2\n"},
         check=_check_types,
     ),
@@ -195,14 +197,15 @@ RULES = (
         theme=THEME,
         asks="Events are logged.",
         wording=r"use logging to log|important events",
-        looks_for="Calls of logging or loguru in the project's code; what a template brought along is partial, print is "
+        looks_for="Calls of logging or loguru in the project's code; what a template brought along is partial, "
+        "print is "
         "nothing.",
         why="What a server printed at night is gone in the morning, and has no level and no time.",
         fix="logger = logging.getLogger(__name__), and logger.info instead of print.",
         good={
-            "src/leaves/train.py": "import logging\n\nlog = logging.getLogger(__name__)\n\ndef train():\n    log.info('start')\n"
+            "src/leaves/train.py": "import logging\n\nlog = logging.getLogger()\n\ndef train():\n    log.info('go')\n"
         },
-        bad={"src/leaves/train.py": "import logging\n\ndef train():\n    print('start')\n"},
+        bad={"src/leaves/train.py": "import logging\n\ndef train():\n    print('go')\n"},
         check=_check_logging,
     ),
     ItemRule(
@@ -210,13 +213,12 @@ RULES = (
         theme=THEME,
         asks="The code has a command line.",
         wording=r"command line interface",
-        looks_for="A parser of arguments in the project's code (argparse, click, typer, fire), or commands of the package; "
+        looks_for="A parser of arguments in the project's code (argparse, click, typer, fire), or commands of the "
+        "package; "
         "tasks alone are partial.",
         why="What is a parameter need not be edited into the code.",
         fix="typer.run(train).",
-        good={
-            "src/leaves/train.py": "import typer\n\ndef train(rate: float = 0.1):\n    print(rate)\n\ntyper.run(train)\n"
-        },
+        good={"src/leaves/train.py": "import typer\n\ndef train(rate: float):\n    print(rate)\n\ntyper.run(train)\n"},
         bad={
             "tasks.py": "from invoke import task\n\n@task\ndef train(ctx):\n    ctx.run('python src/leaves/train.py')\n"
         },

@@ -22,13 +22,40 @@ from loopline.core.records.audit import Evidence
 from loopline.repository import DYNAMIC, Repository
 
 THEME = "Scaling"
-_PROCESSES = ("torch.distributed.init_process_group", "torch.nn.parallel.DistributedDataParallel", "torch.nn.DataParallel", "deepspeed.initialize",
-              "torch.nn.parallel.DataParallel", "torch.distributed.fsdp.FullyShardedDataParallel", "horovod.torch.init", "apex.parallel.DistributedDataParallel",
-              "ray.train.torch.TorchTrainer", "torch.multiprocessing.spawn", "torch.distributed.pipelining.pipeline")  # fmt: skip
+_PROCESSES = (
+    "torch.distributed.init_process_group",
+    "torch.nn.parallel.DistributedDataParallel",
+    "torch.nn.DataParallel",
+    "deepspeed.initialize",
+    "torch.nn.parallel.DataParallel",
+    "torch.distributed.fsdp.FullyShardedDataParallel",
+    "horovod.torch.init",
+    "apex.parallel.DistributedDataParallel",
+    "ray.train.torch.TorchTrainer",
+    "torch.multiprocessing.spawn",
+    "torch.distributed.pipelining.pipeline",
+)
 _STRATEGIES = re.compile(r"ddp|fsdp|deepspeed|dp$|horovod", re.IGNORECASE)
-_SMALLER = ("torch.quantization", "torch.ao.quantization", "torch.ao.pruning", "torch.nn.utils.prune", "torch.nn.quantized", "bitsandbytes",
-            "onnxruntime.quantization", "optimum.quanto", "optimum.onnxruntime", "torchao", "quanto", "auto_gptq", "neural_compressor",
-            "transformers.BitsAndBytesConfig", "torch.backends.quantized", "torch.quantize_per_tensor", "torch_pruning", "nncf")  # fmt: skip
+_SMALLER = (
+    "torch.quantization",
+    "torch.ao.quantization",
+    "torch.ao.pruning",
+    "torch.nn.utils.prune",
+    "torch.nn.quantized",
+    "bitsandbytes",
+    "onnxruntime.quantization",
+    "optimum.quanto",
+    "optimum.onnxruntime",
+    "torchao",
+    "quanto",
+    "auto_gptq",
+    "neural_compressor",
+    "transformers.BitsAndBytesConfig",
+    "torch.backends.quantized",
+    "torch.quantize_per_tensor",
+    "torch_pruning",
+    "nncf",
+)
 _COMPILED = ("torch.compile", "torch_tensorrt.compile", "torch._dynamo.optimize", "openvino.compile_model")
 # Made to be served without Python; faster or not.
 _TORCHSCRIPT = ("torch.jit.script", "torch.jit.trace", "torch.export.export", "torch.jit.freeze")
@@ -44,7 +71,10 @@ def _check_training(repository: Repository) -> Judgement:
     found = [*called(code_and_notebooks(repository), *_PROCESSES)]
     found += running(
         repository.commands,
-        r"torchrun\b.*|(python3? -m )?torch\.distributed\.(launch|run)|accelerate launch .*(--multi_gpu|--num_processes[= ]([2-9]|\d\d))|deepspeed ",
+        (
+            r"torchrun\b.*|(python3? -m )?torch\.distributed\.(launch|run)|accelerate launch .*(--multi_gpu|"
+            r"--num_processes[= ]([2-9]|\d\d))|deepspeed "
+        ),
     )
     begun = []
     for module, call in methods(code_and_notebooks(repository), "Trainer"):
@@ -103,7 +133,9 @@ RULES = (
         theme=THEME,
         asks="Several processes load the data.",
         wording=r"distributed data ?loading",
-        looks_for="A DataLoader whose number of workers is above 0 in effect: a constant, a default, a setting, the cores.",
+        looks_for=(
+            "A DataLoader whose number of workers is above 0 in effect: a constant, a default, a setting, the cores."
+        ),
         why="A device that waits for data is paid for nothing.",
         fix="DataLoader(…, num_workers=4, persistent_workers=True).",
         good={"src/leaves/data.py": _LOADER.format(4)},
@@ -115,7 +147,8 @@ RULES = (
         theme=THEME,
         asks="Training runs on several devices.",
         wording=r"distributed (model )?training",
-        looks_for="Processes set up, a data-parallel wrapper, or a trainer with more than one device; a strategy for one "
+        looks_for="Processes set up, a data-parallel wrapper, or a trainer with more than one device; a strategy "
+        "for one "
         "device is partial.",
         why="Some models do not fit in a night otherwise.",
         fix="Trainer(devices=2, strategy='ddp').",

@@ -40,8 +40,18 @@ _NOT_OWN = {"tests", "test", "conftest", "setup", "torch", "numpy", "pytest", "t
 # A single transform is no test of the data that training sees.
 _ONLY_TRANSFORM = re.compile(r"(^|\.)_?(\w+_)?transforms?(\(\))?$", re.IGNORECASE)
 _RUNS_TESTS = r"pytest|py\.test|coverage run.*(pytest|unittest|-m test)|unittest|tox|nox|slipcover.*pytest"
-_CLIENTS = ("fastapi.testclient.TestClient", "starlette.testclient.TestClient", "httpx.Client", "httpx.AsyncClient",
-            "flask.Flask().test_client", "litserve.test", "requests.get", "requests.post", "httpx.get", "httpx.post")  # fmt: skip
+_CLIENTS = (
+    "fastapi.testclient.TestClient",
+    "starlette.testclient.TestClient",
+    "httpx.Client",
+    "httpx.AsyncClient",
+    "flask.Flask().test_client",
+    "litserve.test",
+    "requests.get",
+    "requests.post",
+    "httpx.get",
+    "httpx.post",
+)
 _LOADS = ("locust.HttpUser", "locust.FastHttpUser", "locust.contrib.fasthttp.FastHttpUser", "locust.User")
 
 
@@ -55,7 +65,8 @@ def _check_model(repository: Repository) -> Judgement:
 
 def _check_subject(repository: Repository, subject: re.Pattern[str], *, ignored: re.Pattern[str]) -> Judgement:
     """Tests that assert something, and reach the project's own code about the subject, or its files."""
-    found, begun = [], []
+    found: list[Evidence] = []
+    begun: list[Evidence] = []
     roots = own_roots(repository)
     for module in sorted(tests(repository), key=lambda module: not subject.search(stem(module.path))):
         is_named = bool(subject.search(stem(module.path)))
@@ -121,10 +132,12 @@ def _asserts(module: PythonModule, function: Function) -> bool:
 
 def _check_coverage(repository: Repository) -> Judgement:
     found = list(running(repository.commands, r"coverage (run|report|xml|html)|(pytest|py\.test).*--cov|slipcover"))
-    for path, config in repository.configs.items():
-        for place in (("tool", "pytest", "ini_options", "addopts"), ("pytest", "addopts"), ("tool:pytest", "addopts")):
-            if "--cov" in str(config.get(*place) or ""):
-                found.append(Evidence(path=path, line=config.line(*place), sentence="pytest measures coverage."))
+    found += [
+        Evidence(path=path, line=config.line(*place), sentence="pytest measures coverage.")
+        for path, config in repository.configs.items()
+        for place in (("tool", "pytest", "ini_options", "addopts"), ("pytest", "addopts"), ("tool:pytest", "addopts"))
+        if "--cov" in str(config.get(*place) or "")
+    ]
     found += [
         Evidence(path=path, sentence="A measured coverage.")
         for path in repository.files
@@ -188,11 +201,12 @@ def runs_test(command: Command, path: str) -> bool:
 
 
 def _check_load(repository: Repository) -> Judgement:
-    found = []
-    for module in repository.python.values():
-        for item in module.classes:
-            if any(base in _LOADS for base in item.bases):
-                found.append(module.evidence(item.line, f"`{item.name}` loads the service."))
+    found = [
+        module.evidence(item.line, f"`{item.name}` loads the service.")
+        for module in repository.python.values()
+        for item in module.classes
+        if any(base in _LOADS for base in item.bases)
+    ]
     found += [
         Evidence(path=path, sentence="A script of k6 or Artillery.")
         for path in named(repository, r"\.(js|ts|ya?ml)$")
@@ -236,7 +250,8 @@ RULES = (
         theme=THEME,
         asks="Data code has unit tests.",
         wording=r"unit tests related to the data",
-        looks_for="A live test that asserts something about the project's own data code, or opens the data's files; one "
+        looks_for="A live test that asserts something about the project's own data code, or opens the data's "
+        "files; one "
         "of a transform alone is partial.",
         why="A wrong label is learnt as well as a right one.",
         fix="Assert sizes, shapes and labels of the datasets.",

@@ -78,7 +78,8 @@ def _in_code(repository: Repository, name: str) -> Iterator[Evidence]:
                     yield module.evidence(
                         argument, f"`{name}` is {module.constant(default)} where nothing else is given."
                     )
-        for node in (*module.live(ast.Assign), *module.live(ast.AnnAssign)):
+        assignments: list[ast.Assign | ast.AnnAssign] = [*module.live(ast.Assign), *module.live(ast.AnnAssign)]
+        for node in assignments:
             given = node.targets if isinstance(node, ast.Assign) else [node.target]
             if name in map(_name, given) and node.value is not None and _gives_several(module, node.value):
                 yield module.evidence(node, f"`{name}` is set to more than none.")
