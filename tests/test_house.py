@@ -65,6 +65,7 @@ ALLOWED = {
     "transformers": ["networks.t5"],
     "uvicorn": ["serving"],
     "wandb": ["tracking"],
+    "yaml": ["repository.configs", "sweep.wandb_file"],
 }
 
 

@@ -118,6 +118,7 @@ EXTRA_OF_PACKAGE = {
     "transformers": "translate",
     "uvicorn": "serve",
     "wandb": "wandb",
+    "yaml": "audit",
 }
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from loopline.core.errors import missing_extra
+
 Place = tuple[str | int, ...]
 _MAX_NODES = 200_000
 
@@ -85,7 +87,10 @@ def is_config(path: str) -> bool:
 
 
 def _parse_yaml(path: str, text: str) -> Config:
-    import yaml
+    try:
+        import yaml
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) or error from error
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     documents: list[Any] = []
