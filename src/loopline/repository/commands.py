@@ -47,7 +47,7 @@ class Command:
 
 _RUNNERS = re.compile(
     r"^((sudo|time|exec|nohup|then|do|else|if|!|@|-)\s+|[A-Z_][A-Z0-9_]*=\S*\s+|"
-    r"(uv|poetry|pdm|pipenv|hatch|rye|pixi)\s+run\s+((--?[\w-]+(=\S+)?|--(with|group|extra|python)\s+\S+)\s+)*|"
+    r"(uv|poetry|pdm|pipenv|hatch|rye|pixi)\s+run\s+((--(with|group|extra|python)\s+\S+|--?[\w-]+(=\S+)?)\s+)*|"
     r"(uvx|pipx\s+run|uv\s+tool\s+run)\s+(--from\s+\S+\s+)?|(conda|mamba|micromamba)\s+run\s+(-\w+\s+\S+\s+)*|"
     r"(\S*/)?python[\d.]*\s+(-[uBOI]\s+)*-m\s+|\$\(?\{?PYTHON\w*\}?\)?\s+-m\s+|xvfb-run\s+)",
     re.IGNORECASE,

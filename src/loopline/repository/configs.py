@@ -10,7 +10,7 @@ import configparser
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,6 +19,7 @@ from loopline.core.errors import missing_extra
 
 Place = tuple[str | int, ...]
 _MAX_NODES = 200_000
+_MAX_DEPTH = 200
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Config:
             yield from _walk((), document)
 
 
-class ConfigProblem(ValueError):
+class ConfigProblem(Exception):
     """A file that its parser refuses, with the reason."""
 
 
@@ -96,6 +97,8 @@ def _parse_yaml(path: str, text: str) -> Config:
     documents: list[Any] = []
     lines: dict[Place, int] = {}
     try:
+        if _may_be_deep(text):
+            _check_depth(yaml.parse(text, Loader=loader))
         for index, node in enumerate(yaml.compose_all(text, Loader=loader)):
             reader = _YamlReader(lines if index == 0 else {})
             documents.append(reader.value(node, ()))
@@ -106,6 +109,25 @@ def _parse_yaml(path: str, text: str) -> Config:
     except ValueError as error:
         raise ConfigProblem(f"no YAML: {error}") from None
     return Config(path, tuple(documents), lines)
+
+
+def _may_be_deep(text: str) -> bool:
+    """Whether brackets, or dashes in front of a line, are enough for more than the depth that is allowed."""
+    openings = text.count("[") + text.count("{")
+    return openings > _MAX_DEPTH or any(
+        len(dashes) > _MAX_DEPTH for dashes in re.findall(r"^[\s?-]+", text, re.MULTILINE)
+    )
+
+
+def _check_depth(events: Iterable[Any]) -> None:
+    """Refuses what the composer, which calls itself for each level, would end the process over."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        depth += kind in ("SequenceStartEvent", "MappingStartEvent")
+        depth -= kind in ("SequenceEndEvent", "MappingEndEvent")
+        if depth > _MAX_DEPTH:
+            raise ConfigProblem("nested too deeply")
 
 
 class _YamlReader:
@@ -161,7 +183,7 @@ def _yaml_key(node: Any) -> str:
 def _yaml_scalar(node: Any) -> Any:
     kind = node.tag.rpartition(":")[2]
     text = node.value
-    if node.style is not None or kind not in ("null", "bool", "int", "float"):
+    if node.style or kind not in ("null", "bool", "int", "float"):
         return text
     if kind == "null":
         return None

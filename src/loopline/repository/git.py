@@ -130,7 +130,7 @@ class Objects:
 def find_git(path: Path) -> Git | None:
     """The repository whose git directory, or whose work tree, holds this folder; None where there is none."""
     if (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir():
-        return Git(path, path.parent if path.name == ".git" else None)
+        return Git(path, None)
     for folder in (path, *path.parents):
         if (folder / ".git").exists():
             return Git(folder / ".git", folder)

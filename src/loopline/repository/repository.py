@@ -60,7 +60,15 @@ class Parsed(Mapping[str, T]):
 class Repository:
     """A project's files. `open_repository` opens one from the disk, `read_texts` makes one of texts."""
 
-    def __init__(self, name: str, source: Source, *, git: Git | None = None, history: History | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        *,
+        git: Git | None = None,
+        history: History | None = None,
+        past: Sequence[PastFile] = (),
+    ) -> None:
         self.name = name
         # What the files are, in words: tracked files, the newest commit's, every file of a folder.
         self.what = source.what
@@ -68,6 +76,7 @@ class Repository:
         self._source = source
         self._git = git
         self._history = history
+        self._past = past
         self._texts: dict[str, str | None] = {}
 
     @cached_property
@@ -216,7 +225,7 @@ class Repository:
 
     def past_files(self) -> Iterator[PastFile]:
         """Every text in the history of any branch that the newest commit lacks, oldest first."""
-        return iter(()) if self._git is None else read_past_files(self._git)
+        return iter(self._past) if self._git is None else read_past_files(self._git)
 
     def _is_small(self, path: str) -> bool:
         return (self.files[path].num_bytes or 0) <= MAX_CONFIG_BYTES
@@ -283,13 +292,19 @@ def open_repository(path: str | Path) -> Repository:
         raise InputError(f"'{path}' is no folder; expected a project's folder or a git repository.")
     git = find_git(root)
     if git is not None and git.work_tree is None:
-        parent = root.parent.name.rpartition("+")[2] if root.name == "repo" else root.name.removesuffix(".git")
-        return Repository(parent, CommittedTree(git), git=git)
+        name = root.parent.name if root.name == ".git" else root.name.removesuffix(".git")
+        return Repository(name, CommittedTree(git), git=git)
     if git is not None and git.work_tree is not None and git.tracks(root):
         return Repository(git.work_tree.name, WorkTree(git, git.work_tree), git=git)
     return Repository(root.name, Folder(root))
 
 
-def read_texts(texts: Mapping[str, str], *, name: str = "example", history: History | None = None) -> Repository:
-    """A repository of made-up files, which a rule's example or a test is."""
-    return Repository(name, Memory(texts), history=history)
+def read_texts(
+    texts: Mapping[str, str],
+    *,
+    name: str = "example",
+    history: History | None = None,
+    past: Sequence[PastFile] = (),
+) -> Repository:
+    """A repository of made-up files, present and past, which a rule's example or a test is."""
+    return Repository(name, Memory(texts), history=history, past=past)

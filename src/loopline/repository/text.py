@@ -12,6 +12,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _SAMPLE_BYTES = 8192
+_BLANKS = {ord(character): " " for character in "\n\t\f"}
 
 
 def decode(data: bytes) -> str | None:
@@ -37,9 +38,10 @@ def _decode_unmarked_utf16(data: bytes) -> str | None:
         zeros, others = sample[offset::2], sample[1 - offset :: 2]
         if zeros.count(0) > 0.9 * len(zeros) and others.count(0) == 0:
             try:
-                return _with_plain_ends(data.decode(encoding))
+                text = _with_plain_ends(data.decode(encoding))
             except UnicodeDecodeError:
                 return None
+            return text if text.translate(_BLANKS).isprintable() else None
     return None
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 # A bullet or a number, then a box. Word processors escape the brackets; some teams put a check mark where a box was.
 _LINE = re.compile(
     r"^(?P<indent>[\s>]*)(?:(?P<bullet>[-*+•]|\d+[.)])\s*)?"
-    r"(?:\\?\[(?P<box>[^\[\]\\]{0,12})\\?\]|\((?P<round>[xX✓✔ ]{1,3})\)|(?P<sign>[☐☑☒✅✔✓❌⬜✗]️?))"
+    r"(?:\\?\[(?P<box>[^\[\]\\]{0,20})\\?\]|\((?P<round>[xX✓✔ ]{1,3})\)|(?P<sign>[☐☑☒✅✔✓❌⬜✗]️?))"
     r"(?![(\[:])\s*(?P<text>\S.*)$"
 )
-_TICKS = re.compile(r"x+|✅|✔|✓|☑|☒|v|y|yes|ok|done|checked|check|true|🗸|:white_check_mark:|:heavy_check_mark:", re.I)
+_TICKS = re.compile(r"x+|✅|✔|✓|☑|☒|v|y|yes|ok|done|checked|check|true|🗸|:(white|heavy)checkmark:", re.I)
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def plain_text(text: str) -> str:
     """A line without emphasis, code marks, escapes, tags and links' targets."""
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
     text = re.sub(r"<[^<>]{1,200}>", " ", text)
-    text = re.sub(r"\\([^\w\s])", r"\1", text)
-    return " ".join(re.sub(r"(\*\*|__|~~|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w))", "", text).split())
+    text = re.sub(r"(?<!\\)(\*\*|__|~~|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w))", "", text)
+    return " ".join(re.sub(r"\\([^a-zA-Z0-9\s])", r"\1", text).split())
 
 
 def _is_box(mark: str) -> bool:
