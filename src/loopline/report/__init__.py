@@ -1,1 +1,27 @@
 """Writes, checks, renders and fills the Markdown report about a project."""
+
+from __future__ import annotations
+
+from loopline.report.check import AnswerCheck, Problem, ReportCheck, check_report
+from loopline.report.count import Counted, Image, count
+from loopline.report.document import Limits, Prose, Question, Range, Report
+from loopline.report.finding import ReportFile, open_report
+from loopline.report.parse import parse_report
+
+__all__ = [
+    "AnswerCheck",
+    "Counted",
+    "Image",
+    "Limits",
+    "Problem",
+    "Prose",
+    "Question",
+    "Range",
+    "Report",
+    "ReportCheck",
+    "ReportFile",
+    "check_report",
+    "count",
+    "open_report",
+    "parse_report",
+]
