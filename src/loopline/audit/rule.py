@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from loopline.core.records.audit import Evidence, Severity, Verdict
-from loopline.repository import History, Repository
+from loopline.repository import History, PastFile, Repository
 
 # Made-up files: paths to texts.
 Example = Mapping[str, str]
@@ -65,6 +65,8 @@ class FindingRule:
     good: Example
     bad: Example
     check: Callable[[Repository], Iterable[Evidence]]
+    # What only the history of the bad example holds.
+    bad_past: tuple[PastFile, ...] = ()
 
 
 def done(*evidence: Evidence) -> Judgement:

@@ -1,0 +1,8 @@
+"""Findings beyond the checklist: what a reader of the code would object to, each rule one small function."""
+
+from __future__ import annotations
+
+from loopline.audit.findings import secrets
+from loopline.audit.rule import FindingRule
+
+FINDINGS: tuple[FindingRule, ...] = (*secrets.RULES,)
