@@ -88,9 +88,16 @@ def test_other_formats_are_read(
         ("a.yaml", "- " * 100_000, "nested too deeply"),
         ("a.yaml", "{a: " * 100_000, "nested too deeply"),
         ("a.json", "[" * 100_000 + "]" * 100_000, "nested too deeply"),
-        ("a.yaml", "a: &a [x,x]\n" + "".join(f"b{n}: &b{n} [*{'a' if not n else f'b{n - 1}'}, *{'a' if not n else f'b{n - 1}'}]\n" for n in range(20)), "more than 200,000 values"),
+        (
+            "a.yaml",
+            "a: &a [x,x]\n"
+            + "".join(
+                f"b{n}: &b{n} [*{'a' if not n else f'b{n - 1}'}, *{'a' if not n else f'b{n - 1}'}]\n" for n in range(20)
+            ),
+            "more than 200,000 values",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_parser_refuses_is_told_without_its_content(path: str, text: str, problem: str) -> None:
     """The reason never repeats a line, which may hold a secret; a bomb of aliases is stopped."""
     with pytest.raises(ConfigProblem) as caught:

@@ -9,8 +9,11 @@ from loopline.repository.dependencies import includes
 
 CASES: dict[str, tuple[str, set[tuple[str, str, str]]]] = {
     "requirements.txt": (
-        "torch==2.8.0  # pinned\nScikit_Learn>=1.5; python_version > '3.10'\n-r other.txt\n--index x\n-e .\n./local\n"
-        "git+https://example.com/x.git#egg=timm\npkg @ https://example.com/p.whl\nodd==1.*.x\nrequests[security] == 2\n===\n",
+        (
+            "torch==2.8.0  # pinned\nScikit_Learn>=1.5; python_version > '3.10'\n-r other.txt\n--index x\n-e .\n./local\n"
+            "git+https://example.com/x.git#egg=timm\npkg @ https://example.com/p.whl\nodd==1.*.x\n"
+            "requests[security] == 2\n===\n"
+        ),
         {
             ("torch", "==2.8.0", "runtime"),
             ("scikit-learn", ">=1.5", "runtime"),
@@ -22,10 +25,12 @@ CASES: dict[str, tuple[str, set[tuple[str, str, str]]]] = {
     ),
     "requirements_dev.txt": ("pytest\n", {("pytest", "", "development")}),
     "pyproject.toml": (
-        "[project]\ndependencies = ['torch>=2']\n[project.optional-dependencies]\ndev = ['ruff']\nserve = ['fastapi']\n"
-        "[dependency-groups]\ntest = ['pytest', {include-group = 'x'}]\n[tool.poetry.dependencies]\npython = '^3.11'\n"
-        "numpy = '1.26.4'\nany = '*'\nextra = {version = '^2'}\n[tool.poetry.group.dev.dependencies]\nmypy = '^1'\n"
-        "[tool.uv]\ndev-dependencies = ['hypothesis']\n",
+        (
+            "[project]\ndependencies = ['torch>=2']\n[project.optional-dependencies]\ndev = ['ruff']\nserve = ['fastapi']\n"
+            "[dependency-groups]\ntest = ['pytest', {include-group = 'x'}]\n[tool.poetry.dependencies]\npython = '^3.11'\n"
+            "numpy = '1.26.4'\nany = '*'\nextra = {version = '^2'}\n[tool.poetry.group.dev.dependencies]\nmypy = '^1'\n"
+            "[tool.uv]\ndev-dependencies = ['hypothesis']\n"
+        ),
         {
             ("torch", ">=2", "runtime"),
             ("ruff", "", "development"),
@@ -47,7 +52,10 @@ CASES: dict[str, tuple[str, set[tuple[str, str, str]]]] = {
         {("click", "", "runtime"), ("pytest", "", "development")},
     ),
     "setup.py": (
-        "from setuptools import setup\nsetup(name='x', install_requires=['click>=8', n], extras_require={'dev': ['ruff']})\n",
+        (
+            "from setuptools import setup\nsetup(name='x', install_requires=['click>=8', n], "
+            "extras_require={'dev': ['ruff']})\n"
+        ),
         {("click", ">=8", "runtime"), ("ruff", "", "development"), ("dev", "", "development")},
     ),
     "Pipfile": (

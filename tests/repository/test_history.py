@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from loopline.repository import open_repository
 from tests.repository.conftest import Commit, git
+
+from loopline.repository import open_repository
 
 
 def test_history_is_counted(root: Path, commit: Commit) -> None:

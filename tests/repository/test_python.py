@@ -29,6 +29,8 @@ def module(text: str, path: str = "src/leaves/train.py") -> PythonModule:
         ("from .model import Net\nNet(1)", "leaves.model.Net"),
         ("from ..shop import till\ntill(1)", "shop.till"),
         ("print(1)", "print"),
+        ("from fastai.vision.all import *\nvision_learner(1)", "fastai.vision.all.vision_learner"),
+        ("from fastai.vision.all import *\nprint(1)", "print"),
         ("import torch\nload = torch.load\nload(1)", "torch.load"),
         ("def load(): pass\nload(1)", "leaves.train.load"),
         ("class Net: pass\nNet(1)", "leaves.train.Net"),
@@ -53,7 +55,10 @@ def test_calls_are_known_by_their_full_names(code: str, name: str) -> None:
         ("import a, b\nx, y = a.A(), b.B()\ny.go(1)", "b.B().go"),
         ("import a, b\nx = a.A()\nx = b.B()\nx.go(1)", "b.B().go"),
         (
-            "from a import A\nclass N:\n    def __init__(self):\n        self.t = A()\n    def f(self):\n        self.t.fit(1)",
+            (
+                "from a import A\nclass N:\n    def __init__(self):\n        self.t = A()\n    def f(self):\n"
+                "        self.t.fit(1)"
+            ),
             "a.A().fit",
         ),
         ("class N:\n    def a(self): pass\n    def f(self):\n        self.a(1)", "leaves.train.N.a"),
@@ -94,7 +99,8 @@ def test_dead_code_is_left_out(dead: str) -> None:
 def test_live_branches_stay() -> None:
     """The other side of a dead branch, and a loop that may end."""
     parsed = module(
-        "import wandb\nif 0:\n    pass\nelse:\n    wandb.log(1)\nwhile True:\n    wandb.log(2)\nelse:\n    wandb.log(3)\n"
+        "import wandb\nif 0:\n    pass\nelse:\n    wandb.log(1)\nwhile True:\n    wandb.log(2)\nelse:\n  "
+        "  wandb.log(3)\n"
     )
     assert [call.arguments[0] for call in parsed.calls_of("wandb.log")] == [1, 2, 3]
 

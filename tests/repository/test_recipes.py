@@ -144,21 +144,37 @@ def test_a_makefile_has_targets() -> None:
     ]
 
 
+CALLS = """\
+on: push
+jobs:
+  t:
+    runs-on: x
+    steps:
+      - run: make lint && tox -e style,type
+      - run: inv check-all
+      - run: bash scripts/all.sh
+      - run: pre-commit run --all-files
+"""
 EVERYWHERE = {
-    ".github/workflows/tests.yaml": "on: push\njobs:\n  t:\n    runs-on: x\n    steps:\n      - run: make lint && tox -e style,type\n"
-    "      - run: inv check-all\n      - run: bash scripts/all.sh\n      - run: pre-commit run --all-files\n",
+    ".github/workflows/tests.yaml": CALLS,
     "Makefile": "lint: format\n\tflake8 src\nformat:\n\tblack .\nother:\n\tpylint src\n",
-    "tox.ini": "[testenv]\ncommands = pytest\n[testenv:style]\ncommands =\n    isort .\n[testenv:docs]\ncommands = sphinx-build\n",
+    "tox.ini": (
+        "[testenv]\ncommands = pytest\n[testenv:style]\ncommands =\n    isort .\n[testenv:docs]\ncommands = "
+        "sphinx-build\n"
+    ),
     "tasks.py": "from invoke import task\n\n@task\ndef check_all(ctx):\n    ctx.run(f'mypy {1} src', pty=True)\n",
     "scripts/all.sh": "#!/bin/sh\n\nif true; then\n  ruff check \\\n    .\nfi\n",
-    ".pre-commit-config.yaml": "repos:\n  - repo: x\n    hooks:\n      - id: nbstripout\n      - id: own\n        entry: make other\n",
+    ".pre-commit-config.yaml": (
+        "repos:\n  - repo: x\n    hooks:\n      - id: nbstripout\n      - id: own\n        entry: make other\n"
+    ),
     "cloudbuild.yaml": "steps:\n- name: gcr.io/cloud-builders/docker\n  args: ['build', '-t', 'x', '.']\n"
-    "- name: gcr.io/google.com/cloudsdktool/cloud-sdk\n  args: run deploy x\n- name: bash\n  script: |\n    echo a\n- text\n",
+    "- name: gcr.io/google.com/cloudsdktool/cloud-sdk\n  args: run deploy x\n- name: bash\n  script: |\n "
+    "   echo a\n- text\n",
     "docker-compose.yaml": "services:\n  api:\n    command: [uvicorn, 'app:app']\n  db:\n    image: x\n",
     "pyproject.toml": "[tool.poe.tasks]\nserve = 'fastapi dev'\n",
     "dvc.yaml": "stages:\n  train:\n    cmd: python train.py\n",
-    "src/leaves/run.py": "import subprocess\nsubprocess.run(['nnUNetv2_train', '1'] + ['2'], check=True)\nsubprocess.run(x)\n",
-}  # fmt: skip
+    "src/leaves/run.py": "from subprocess import run\nrun(['nnUNetv2_train', '1'] + ['2'])\nrun(x)\n",
+}
 
 
 def _texts(repository: Repository) -> set[tuple[str, str]]:

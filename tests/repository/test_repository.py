@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.repository.conftest import Commit, git, write
 
 from loopline.core.errors import InputError
 from loopline.repository import open_repository, read_texts
-from tests.repository.conftest import Commit, git, write
 
-STRANGE = {
+STRANGE: dict[str, str | bytes] = {
     "with space.py": "x = 1\n",
     "naïve/ünï.py": "y = 2\n",
     "bom.txt": "\ufeffhello\r\nworld\r".encode(),
@@ -36,7 +36,7 @@ TEXTS = {
 
 def test_every_encoding_and_name_is_read_from_every_source(root: Path, commit: Commit, tmp_path: Path) -> None:
     """A work tree, the git directory alone and a plain folder give the same texts."""
-    commit(dict(STRANGE))
+    commit(STRANGE)
     plain = tmp_path / "plain"
     shutil.copytree(root, plain, ignore=shutil.ignore_patterns(".git"))
     for place in (root, root / ".git", plain):
@@ -83,14 +83,14 @@ def test_links_submodules_and_executables_are_told_apart(root: Path, commit: Com
     write(outside, {"secret.py": "key = 1\n"})
     commit({"run.sh": "echo\n", "folder/secret.py": "mine = 1\n"})
     (root / "run.sh").chmod(0o755)
-    os.symlink("loop", root / "loop")
-    os.symlink(outside / "secret.py", root / "leak.py")
+    (root / "loop").symlink_to("loop")
+    (root / "leak.py").symlink_to(outside / "secret.py")
     git(root, "add", "run.sh", "loop", "leak.py")
     git(root, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},vendored_module")
     git(root, "commit", "--quiet", "--message", "Links")
     (root / "folder" / "secret.py").unlink()
     (root / "folder").rmdir()
-    os.symlink(outside, root / "folder")
+    (root / "folder").symlink_to(outside)
     repository = open_repository(root)
     kinds = {path: file.kind for path, file in repository.files.items()}
     assert kinds["run.sh"] == "executable"
@@ -183,7 +183,7 @@ def test_a_plain_folder_leaves_out_environments(tmp_path: Path) -> None:
             "__pycache__/a.pyc": b"\0",
         },
     )
-    os.symlink(tmp_path, tmp_path / "again")
+    (tmp_path / "again").symlink_to(tmp_path)
     repository = open_repository(tmp_path)
     assert {path: file.kind for path, file in repository.files.items()} == {"a.py": "regular", "again": "link"}
 

@@ -41,8 +41,15 @@ def test_a_box_is_ticked_or_not(line: str, is_ticked: bool) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["[x](https://example.com) link", "* [word] Text", "[1] A reference", "(x) marks the spot", "```\n- [x] code\n```", "text [x] text"],
-)  # fmt: skip
+    [
+        "[x](https://example.com) link",
+        "* [word] Text",
+        "[1] A reference",
+        "(x) marks the spot",
+        "```\n- [x] code\n```",
+        "text [x] text",
+    ],
+)
 def test_what_is_no_box(line: str) -> None:
     """Links, references, prose, code."""
     assert read_ticks(line) == []

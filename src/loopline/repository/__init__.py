@@ -11,10 +11,11 @@ from loopline.repository.dependencies import Dependency
 from loopline.repository.dockerfiles import Dockerfile, Instruction
 from loopline.repository.history import History, PastFile
 from loopline.repository.makefile import Target
-from loopline.repository.python import DYNAMIC, UNKNOWN, Call, Class, Function, Import, PythonModule
+from loopline.repository.python import PythonModule
 from loopline.repository.repository import Repository, open_repository, read_texts
 from loopline.repository.roles import is_deprecated, is_generated, is_own, is_test, is_vendored
 from loopline.repository.sources import File
+from loopline.repository.syntax import DYNAMIC, UNKNOWN, Call, Class, Function, Import
 from loopline.repository.ticks import Tick, is_tick, plain_text, read_ticks
 from loopline.repository.workflows import Job, Step, Workflow
 

@@ -8,88 +8,19 @@ after `app = FastAPI()`, `app.get(…)` is `fastapi.FastAPI().get`. A method of 
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from loopline.core.records.audit import Evidence
 from loopline.repository.live import LiveTree, Scope
+from loopline.repository.syntax import DYNAMIC, UNKNOWN, Call, Class, Function, Import, dotted_name, is_inside
 
 N = TypeVar("N", bound=ast.AST)
-UNKNOWN = "?"
 # Assignments are followed this far, which also ends circles.
 _MAX_STEPS = 12
-
-
-class Dynamic:
-    """The value of an expression that only running the code would tell."""
-
-    def __repr__(self) -> str:
-        return "DYNAMIC"
-
-
-DYNAMIC: Final = Dynamic()
-
-
-@dataclass(frozen=True)
-class Import:
-    """An imported name in full: `from torch import nn as n` is `torch.nn`, known here as `n`."""
-
-    name: str
-    known_as: str
-    line: int
-    node: ast.Import | ast.ImportFrom
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call: the full name of what is called, its arguments as constants where they are, and where it stands."""
-
-    name: str
-    line: int
-    node: ast.Call
-    # Constants, or `DYNAMIC`; what comes in by `**mapping` is not among them.
-    arguments: tuple[Any, ...]
-    keywords: Mapping[str, Any]
-    # The dotted names of the enclosing functions and classes, as `Model.forward`; empty at the top.
-    inside: str
-
-    @property
-    def method(self) -> str:
-        return self.name.rpartition(".")[2]
-
-    def argument(self, keyword: str, position: int | None = None, default: Any = None) -> Any:
-        """The argument's constant value, `DYNAMIC` where only running tells, `default` where it is not given."""
-        if keyword in self.keywords:
-            return self.keywords[keyword]
-        return self.arguments[position] if position is not None and position < len(self.arguments) else default
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function or method: its name with what encloses it, and the full names of its decorators."""
-
-    name: str
-    line: int
-    node: ast.FunctionDef | ast.AsyncFunctionDef
-    decorators: tuple[str, ...]
-
-    @property
-    def is_async(self) -> bool:
-        return isinstance(self.node, ast.AsyncFunctionDef)
-
-
-@dataclass(frozen=True)
-class Class:
-    """A class: its name with what encloses it, and the full names of its bases and decorators."""
-
-    name: str
-    line: int
-    node: ast.ClassDef
-    bases: tuple[str, ...]
-    decorators: tuple[str, ...]
+_BUILTINS = frozenset(dir(builtins))
 
 
 class PythonModule:
@@ -293,7 +224,8 @@ class PythonModule:
                     value = _latest(scope.assigned[name], getattr(node, "lineno", 0))
                     return UNKNOWN if value is None else self._resolve(value, steps - 1)
             scope = scope.parent
-        return name
+        # A name that nothing binds comes from `from … import *`, where there is one.
+        return f"{self._star}.{name}" if self._star and name not in _BUILTINS else name
 
     def _resolve_own(self, attribute: str, node: ast.AST, steps: int) -> str:
         scope: Scope | None = self._live.scopes.get(node)
@@ -345,6 +277,11 @@ class PythonModule:
         name = f"{outer}.{getattr(node, 'name', '')}" if outer else getattr(node, "name", "")
         return f"{self.dotted}.{name}" if absolute else name
 
+    @cached_property
+    def _star(self) -> str:
+        """The module whose names were all imported last; empty where none were."""
+        return next((item.name.removesuffix(".*") for item in reversed(self.imports) if item.known_as == "*"), "")
+
     def _bind_imports(self) -> None:
         for item in self.imports:
             scope = self._live.scopes[item.node]
@@ -359,21 +296,6 @@ class PythonModule:
         is_package = self.path.endswith("__init__.py")
         kept = parts[: max(len(parts) - node.level + is_package, 0)]
         return ".".join([*kept, *([node.module] if node.module else [])])
-
-
-def dotted_name(path: str) -> str:
-    """The name by which a file of the repository is imported: `src/shop/data.py` is `shop.data`."""
-    parts = list(PurePosixPath(path).with_suffix("").parts)
-    if len(parts) > 1 and parts[0] in ("src", "lib"):
-        parts = parts[1:]
-    if len(parts) > 1 and parts[-1] == "__init__":
-        parts = parts[:-1]
-    return ".".join(parts)
-
-
-def is_inside(name: str, packages: Sequence[str]) -> bool:
-    """Whether a full name is one of the packages or inside of one; `torch` holds `torch.nn` and no `torchvision`."""
-    return any(name == package or name.startswith((f"{package}.", f"{package}()")) for package in packages)
 
 
 def _root(name: str) -> str:

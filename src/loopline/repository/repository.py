@@ -23,8 +23,9 @@ from loopline.repository.git import Git, find_git
 from loopline.repository.history import History, PastFile, read_history, read_past_files
 from loopline.repository.makefile import Target, parse_makefile
 from loopline.repository.notebooks import notebook_code
-from loopline.repository.python import Function, PythonModule
+from loopline.repository.python import PythonModule
 from loopline.repository.sources import CommittedTree, File, Folder, Memory, Source, WorkTree
+from loopline.repository.syntax import Function
 from loopline.repository.text import decode
 from loopline.repository.workflows import Workflow, is_workflow, read_workflow
 

@@ -76,7 +76,7 @@ def _check_torchserve(repository: Repository) -> Judgement:
     for path in named(repository, r"\.(txt|md|rst|sh)$"):
         if not re.search(r"(^|/)(report|checklist|todo|readme)", path, re.IGNORECASE) or path.endswith(".sh"):
             for number, line in enumerate((repository.text(path) or "").splitlines(), 1):
-                if re.match(r"\W*(torchserve --start|torch-model-archiver --)", line):
+                if re.match(r"[\W\d]*(torchserve --start|torch-model-archiver --)", line):
                     found.append(Evidence(path=path, line=number, sentence="Starts TorchServe."))
     return done(*found[:MOST_EVIDENCE]) if found else not_found()
 
