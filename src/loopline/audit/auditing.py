@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from loopline.audit.agreement import agreement, find_checklist
 from loopline.audit.checklist import ITEMS
+from loopline.audit.findings.credentials import hide_credentials
 from loopline.audit.rule import FindingRule, ItemRule
 from loopline.core.records import utc_now
 from loopline.core.records.audit import Audit, Evidence, Finding, Item
@@ -64,7 +65,7 @@ def _judge(repository: Repository, rule: ItemRule, is_ticked: bool | None) -> It
         theme=rule.theme,
         asks=rule.asks,
         verdict=judgement.verdict,
-        evidence=judgement.evidence,
+        evidence=tuple(_without_secrets(evidence) for evidence in judgement.evidence),
         ticked=is_ticked,
         agreement=None
         if is_ticked is None
@@ -74,6 +75,11 @@ def _judge(repository: Repository, rule: ItemRule, is_ticked: bool | None) -> It
 
 def _look(repository: Repository, rule: FindingRule) -> list[Finding]:
     return [
-        Finding(rule=rule.id, severity=rule.severity, evidence=evidence, fix=rule.fix)
+        Finding(rule=rule.id, severity=rule.severity, evidence=_without_secrets(evidence), fix=rule.fix)
         for evidence in rule.check(repository)
     ]
+
+
+def _without_secrets(evidence: Evidence) -> Evidence:
+    """A sentence may quote a command, and a command may hold a key."""
+    return evidence.model_copy(update={"sentence": hide_credentials(evidence.sentence)})

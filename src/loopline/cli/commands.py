@@ -35,4 +35,5 @@ COMMANDS = (
     Command("Serve", "ui", "loopline.cli.serve:ui", "Serve it with a page to upload, paste or photograph."),
     Command("Monitor", "drift", "loopline.cli.drift:drift", "Compare the prediction log with the bundle's reference."),
     Command("Report", "report", "loopline.cli.report:report", "new, check, html, fill: the Markdown report of a project."),
+    Command("Report", "audit", "loopline.cli.audit:audit", "What a project really does, proved from its files."),
 )
