@@ -78,3 +78,22 @@ def _print_annotations(checked: ReportCheck) -> None:
 
 def _escaped(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+@report.command()
+@click.argument("file", type=click.Path(path_type=Path), default=".")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="The page  [default: beside FILE].")
+@click.option("--pdf", "as_pdf", is_flag=True, help="Print the page to PDF, through a browser that is installed.")
+def html(file: Path, *, output: Path | None, as_pdf: bool) -> None:
+    """Turn FILE into one page with its pictures in it; FILE may be a project's folder."""
+    from loopline.core.store import write_text
+    from loopline.report import open_report, render_report, write_pdf
+
+    source = open_report(file)
+    target = output or source.path.with_suffix(".pdf" if as_pdf else ".html")
+    page = render_report(source)
+    if as_pdf:
+        write_pdf(page, target)
+    else:
+        write_text(target, page)
+    click.echo(target)

@@ -6,7 +6,9 @@ from loopline.report.check import AnswerCheck, Problem, ReportCheck, check_repor
 from loopline.report.count import Counted, Image, count
 from loopline.report.document import Limits, Prose, Question, Range, Report
 from loopline.report.finding import ReportFile, open_report
+from loopline.report.html import render_report
 from loopline.report.parse import parse_report
+from loopline.report.pdf import find_browser, write_pdf
 
 __all__ = [
     "AnswerCheck",
@@ -22,6 +24,9 @@ __all__ = [
     "ReportFile",
     "check_report",
     "count",
+    "find_browser",
     "open_report",
     "parse_report",
+    "render_report",
+    "write_pdf",
 ]

@@ -14,7 +14,10 @@ _NO_PICTURE = rf"(?!\d|(?:\s+[a-z-]+){{0,2}}\s+{_PICTURE})"
 _FROM = r"(?:at least|min(?:imum|\.)?(?: of)?|no fewer than|not less than|≥|>=)"
 _UP_TO = r"(?:at most|max(?:imum|\.)?(?: of)?|up to|no more than|not more than|≤|<=|within|under)"
 # A line that is about the length: `Answer length: 100-200 words`, `Recommended answer length: …`, `Word limit: 200`.
-LENGTH = re.compile(r"\b(?:answer|recommended|expected|suggested)?\s*(?:length|word (?:limit|count)|words)\s*:", re.I)
+LENGTH = re.compile(
+    r"\b(?:(?:answer|recommended|expected|suggested|maximum|minimum)\s+)*(?:length|word (?:limit|count)|words)\s*:",
+    re.I,
+)
 
 
 def read_limits(prompt: str) -> Limits:

@@ -1,7 +1,7 @@
 """Markdown into a `Report`: finds questions and answers however a team, a merge or a word processor left them.
 
-Nothing here raises, whatever the text. The steps: the headings that begin questions, the lines between two of them without
-the section that follows, and in those the prompt and the answer.
+Nothing here raises, whatever the text. First the headings that begin questions, then the lines between two of them
+without the head of the section that follows, and in those the prompt and the answer.
 """
 
 from __future__ import annotations
