@@ -10,7 +10,7 @@ from loopline.repository.dependencies import includes
 CASES: dict[str, tuple[str, set[tuple[str, str, str]]]] = {
     "requirements.txt": (
         (
-            "torch==2.8.0  # pinned\nScikit_Learn>=1.5; python_version > '3.10'\n-r other.txt\n--index x\n-e .\n./local\n"
+            "torch==2.8.0  # pinned\nScikit_Learn>=1.5; python_version > '3.10'\n-r other.txt\n--index x\n-e .\n./a\n"
             "git+https://example.com/x.git#egg=timm\npkg @ https://example.com/p.whl\nodd==1.*.x\n"
             "requests[security] == 2\n===\n"
         ),
@@ -26,15 +26,16 @@ CASES: dict[str, tuple[str, set[tuple[str, str, str]]]] = {
     "requirements_dev.txt": ("pytest\n", {("pytest", "", "development")}),
     "pyproject.toml": (
         (
-            "[project]\ndependencies = ['torch>=2']\n[project.optional-dependencies]\ndev = ['ruff']\nserve = ['fastapi']\n"
-            "[dependency-groups]\ntest = ['pytest', {include-group = 'x'}]\n[tool.poetry.dependencies]\npython = '^3.11'\n"
+            "[project]\ndependencies = ['torch>=2']\n[project.optional-dependencies]\ndev = ['ruff']\nui = ['flask']\n"
+            "[dependency-groups]\ntest = ['pytest', {include-group = 'x'}]\n"
+            "[tool.poetry.dependencies]\npython = '^3.11'\n"
             "numpy = '1.26.4'\nany = '*'\nextra = {version = '^2'}\n[tool.poetry.group.dev.dependencies]\nmypy = '^1'\n"
             "[tool.uv]\ndev-dependencies = ['hypothesis']\n"
         ),
         {
             ("torch", ">=2", "runtime"),
             ("ruff", "", "development"),
-            ("fastapi", "", "runtime"),
+            ("flask", "", "runtime"),
             ("pytest", "", "development"),
             ("numpy", "==1.26.4", "runtime"),
             ("any", "", "runtime"),

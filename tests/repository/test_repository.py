@@ -204,6 +204,14 @@ def test_large_files_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(repository.configs) == ["small.json"]
 
 
+def test_texts_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository of data does not fill the memory; what was forgotten is read again."""
+    monkeypatch.setattr("loopline.repository.repository.MAX_KEPT_CHARACTERS", 25)
+    repository = read_texts({f"{name}.txt": name * 10 for name in "abcd"})
+    assert [repository.text(path) for path in (*repository.files, "a.txt")] == [name * 10 for name in "abcda"]
+    assert sum(len(text or "") for text in repository._texts.values()) <= 25
+
+
 def test_views_hold_the_projects_own_live_files_only() -> None:
     """Vendored, generated and given-up files, and the script that a course hands out, are no work of the project."""
     code = "import torch\n"

@@ -14,6 +14,8 @@ from loopline.core.records import utc_now
 from loopline.core.records.audit import Audit, Evidence, Finding, Item
 from loopline.repository import Repository
 
+# A command can be as long as a script.
+_MAX_CHARACTERS = 240
 _POINTS = {"done": 1.0, "partial": 0.5, "not found": 0.0}
 
 
@@ -81,5 +83,7 @@ def _look(repository: Repository, rule: FindingRule) -> list[Finding]:
 
 
 def _without_secrets(evidence: Evidence) -> Evidence:
-    """A sentence may quote a command, and a command may hold a key."""
-    return evidence.model_copy(update={"sentence": hide_credentials(evidence.sentence)})
+    """A sentence may quote a command, and a command may hold a key; cut after that, or half a key would be left."""
+    sentence = hide_credentials(evidence.sentence)
+    shortened = sentence if len(sentence) <= _MAX_CHARACTERS else f"{sentence[:_MAX_CHARACTERS]}…"
+    return evidence.model_copy(update={"sentence": shortened})

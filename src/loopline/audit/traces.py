@@ -139,10 +139,9 @@ def reads(repository: Repository, module: PythonModule, function: Function, *, s
     return found
 
 
-def shown(text: str, most: int = 80) -> str:
-    """A command as a sentence can hold it: one line, no backticks, not too long."""
-    line = " ".join(text.replace("`", "'").split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+def shown(text: str) -> str:
+    """A command as a sentence can hold it: one line, no backticks. What must not be shown, `audit` hides."""
+    return " ".join(text.replace("`", "'").split())
 
 
 def plain(name: str) -> str:

@@ -31,6 +31,7 @@ from loopline.repository.workflows import Workflow, is_workflow, read_workflow
 
 T = TypeVar("T")
 MAX_TEXT_BYTES = 8 << 20
+MAX_KEPT_CHARACTERS = 64 << 20
 # A larger configuration file is data.
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -79,6 +80,7 @@ class Repository:
         self._history = history
         self._past = past
         self._texts: dict[str, str | None] = {}
+        self._num_kept = 0
 
     @cached_property
     def files(self) -> Mapping[str, File]:
@@ -95,7 +97,12 @@ class Repository:
     def text(self, path: str) -> str | None:
         """A file's text with `\\n` line ends; None where it is absent, binary, too large or unreadable."""
         if path not in self._texts:
-            self._texts[path] = self._read_text(path) if path in self.files else None
+            text = self._read_text(path) if path in self.files else None
+            self._num_kept += len(text or "")
+            if self._num_kept > MAX_KEPT_CHARACTERS:  # whoever asks for one of the old ones again reads it again
+                self._texts.clear()
+                self._num_kept = len(text or "")
+            self._texts[path] = text
         return self._texts[path]
 
     def data(self, path: str) -> bytes | None:

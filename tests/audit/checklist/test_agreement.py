@@ -8,6 +8,7 @@ from loopline.audit import ITEMS, ItemRule, audit, find_checklist, score
 from loopline.audit.agreement import agreement
 from loopline.audit.rule import FindingRule
 from loopline.core.records.audit import Agreement, Evidence, Verdict
+from loopline.core.store import digest_bytes
 from loopline.repository import read_texts
 
 LINES = """\
@@ -106,6 +107,17 @@ def test_findings_and_unreadable_files_are_told() -> None:
         ("a.py", "Left out: no Python: '(' was never closed on line 1.")
     ]
     assert score(result) is None
+
+
+def test_commands_are_shown_without_what_they_hold() -> None:
+    """A key in a command is hidden, before the sentence is cut."""
+    key = digest_bytes(b"leaves")[:40]
+    item = next(item for item in ITEMS if item.id == "pep8")
+    command = f"flake8 src && export WANDB_API_KEY={key} && echo {'word ' * 60}"
+    (evidence,) = audit(read_texts({"Makefile": f"lint:\n\t{command}\n"}), items=(item,)).items[0].evidence
+    assert "flake8 src" in evidence.sentence
+    assert key[:6] not in evidence.sentence
+    assert len(evidence.sentence) <= 241
 
 
 def test_items_can_be_chosen() -> None:

@@ -173,10 +173,7 @@ CASES: list[tuple[str, Verdict, dict[str, str]]] = [
     (
         "tests_model",
         "not found",
-        OWN
-        | {
-            "tests/test_data.py": "from leaves.data import load_train_data\ndef test_it():\n    assert load_train_data()\n"
-        },
+        OWN | {"tests/test_data.py": "from leaves.data import train_data\ndef test_it():\n    assert train_data()\n"},
     ),
     ("coverage", "partial", {"codecov.yml": "comment: false\n"}),
     ("coverage", "done", {"pyproject.toml": "[tool.pytest.ini_options]\naddopts = '--cov=src'\n"}),

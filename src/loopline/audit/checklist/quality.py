@@ -6,9 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
+from loopline.audit.findings.secrets import secrets_in_tree
 from loopline.audit.rule import ItemRule, Judgement, done, not_found, partial
 from loopline.audit.traces import MOST_EVIDENCE, code, named, plain, running
 from loopline.core.records.audit import Evidence
+from loopline.core.store import digest_bytes
 from loopline.repository import Call, PythonModule, Repository
 
 THEME = "Code quality"
@@ -148,6 +150,14 @@ def _parsers(module: PythonModule) -> Iterator[Call]:
             yield call
 
 
+def _check_secrets(repository: Repository) -> Judgement:
+    found = secrets_in_tree(repository)
+    if found:
+        places = dict.fromkeys((path, credential.line, credential.what) for path, credential in found)
+        return not_found(*(Evidence(path=path, line=line, sentence=f"Holds {what}.") for path, line, what in places))
+    return done(Evidence(sentence=f"None of {len(repository.files):,} files holds a credential."))
+
+
 _HOOKS = (
     "repos:\n  - repo: https://github.com/astral-sh/ruff-pre-commit\n    rev: v0.14.0\n    hooks:\n      - id: ruff\n"
 )
@@ -223,5 +233,18 @@ RULES = (
             "tasks.py": "from invoke import task\n\n@task\ndef train(ctx):\n    ctx.run('python src/leaves/train.py')\n"
         },
         check=_check_command_line,
+    ),
+    ItemRule(
+        id="secrets_clean",
+        theme=THEME,
+        asks="No credential lies in the files.",
+        wording=None,
+        looks_for="Nothing in any file that a rule for secrets would find; history is left to the findings.",
+        why="Whoever can read the repository can act in the owner's name.",
+        fix="Revoke the credential, and read a new one from the environment.",
+        good={"Dockerfile": "FROM python:3.12\nENV WANDB_PROJECT=leaves\n"},
+        # Made when it is read, so that no file holds it.
+        bad={"Dockerfile": f"FROM python:3.12\nENV WANDB_API_KEY={digest_bytes(b'leaves')[:40]}\n"},
+        check=_check_secrets,
     ),
 )
