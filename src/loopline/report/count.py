@@ -75,7 +75,7 @@ def _pieces(tokens: list[Token]) -> Iterator[str | Image]:
             yield from _inline(token.children or [])
         elif token.type in ("fence", "code_block"):
             # A language is markup; a whole command on the fence's own line is code that slipped up there.
-            yield f"{token.info if ' ' in token.info.strip() else ''} {token.content}"
+            yield _code(f"{token.info if ' ' in token.info.strip() else ''} {token.content}")
         elif token.type == "html_block":
             yield from _html(token.content)
 
@@ -94,9 +94,16 @@ def _inline(tokens: list[Token]) -> Iterator[str | Image]:
                     yield piece
         elif token.type in ("softbreak", "hardbreak"):
             text += "\n"
-        elif token.type in ("text", "code_inline"):
+        elif token.type == "text":
             text += token.content
+        elif token.type == "code_inline":
+            text += _code(token.content)
     yield text
+
+
+def _code(text: str) -> str:
+    """Code as words: a picture's Markdown in it shows no picture."""
+    return text.replace("![", "! [")
 
 
 def _html(source: str) -> Iterator[str | Image]:

@@ -35,7 +35,7 @@ def _words(text: str, *, unit: str) -> Range | None:
     if match := re.search(rf"{_FROM}\s*(\d{{1,5}}){unit}{_NO_PICTURE}", text, re.I):
         return Range(int(match[1]), None)
     # `200 words` alone is the most that is asked to be read.
-    if match := re.search(rf"(?:{_UP_TO}\s*)?(?<![\d.,+])(\d{{1,5}}){unit}{_NO_PICTURE}", text, re.I):
+    if match := re.search(rf"(?:{_UP_TO}\s*)?(?<![\d.,+])(\d{{1,5}})(?!{_TO}\d){unit}{_NO_PICTURE}", text, re.I):
         return Range(0, int(match[1]))
     return None
 

@@ -19,7 +19,7 @@ _QUESTION = re.compile(
 )
 _PLAIN_QUESTION = re.compile(r"\s*question\s+\d{1,3}[a-z]?\s*[:.]?\s*$", re.I)
 _MARKER = re.compile(
-    r"\s*(?:#{1,6}\s+)?(\*\*|__|\*|_|)\s*(?:your\s+)?answer\s*(?:\1\s*:|:\s*\1)(?P<rest>.*)$", re.I | re.S
+    r"\s*(?:#{1,6}\s+)?(\*\*|__|\*|_|)\s*(?:your\s+)?answer\s*(?:\1\s*:|:\s*\1)\s*(?P<rest>.*)$", re.I | re.S
 )
 _PLACEHOLDER = re.compile(
     r"[`\s]*(?:\\?[-–—]){2,}[-–—\\\s]*(?:question\s+\d+[a-z]?\s+fill|(?:your\s+)?answer(?:\s+to\s+question)?\s+\d*[a-z]?\s*"
@@ -89,7 +89,9 @@ def has_placeholder(text: str) -> bool:
 
 def without_dashes(text: str) -> str:
     """An answer without the dashes of a placeholder that were left around it."""
-    text = _OPENING.sub("", text.strip("\n"), count=1)
+    text = text.strip("\n")
+    opening = _OPENING.match(text)
+    text = text[opening.end() :].lstrip() if opening else text
     return _CLOSING.sub("", text.rstrip()).strip("\n").rstrip()
 
 

@@ -17,9 +17,11 @@ from loopline.repository import is_tick
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-TAGS = frozenset(
-    ["a", "abbr", "b", "blockquote", "br", "code", "dd", "del", "details", "div", "dl", "dt", "em", "figcaption", "figure", "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "kbd", "li", "mark", "ol", "p", "pre", "q", "s", "samp", "small", "span", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "u", "ul", "var"]
-)  # fmt: skip
+_TAGS = """
+a abbr b blockquote br code dd del details div dl dt em figcaption figure h3 h4 h5 h6 hr i img ins kbd li mark ol p pre
+q s samp small span strong sub summary sup table tbody td tfoot th thead tr u ul var
+"""
+TAGS = frozenset(_TAGS.split())
 _ATTRIBUTES = {
     "a": {"href", "title"},
     "abbr": {"title"},

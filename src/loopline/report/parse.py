@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from loopline.report.answers import cleaned, split
 from loopline.report.document import Prose, Question, Report
@@ -103,7 +104,7 @@ def _unnumbered_starts(lines: Sequence[str], code: Sequence[bool], *, first: int
     ]
     return [
         start
-        for start, end in zip(headings, [*headings[1:], len(lines)], strict=True)
+        for start, end in pairwise([*headings, len(lines)])
         if any(
             not code[index] and (LENGTH.match(bare(unquoted(lines[index])).lstrip("( ")) or marker(lines[index]))
             for index in range(start + 1, end)

@@ -49,6 +49,8 @@ def write_pdf(html: str, path: Path) -> None:
             "--disable-gpu",
             "--disable-extensions",
             "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
             "--no-pdf-header-footer",
         ]
         target = [f"--user-data-dir={folder / 'profile'}", f"--print-to-pdf={printed}", page.as_uri()]
