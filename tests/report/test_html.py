@@ -176,6 +176,7 @@ def expect_harmless(page: str, allowed: frozenset[str]) -> None:
                 )
 
 
+OWN = ["### Question 1", "> Answer:", "# a", "- [x] b", "![a](b.png)", "```"]
 PAGE = frozenset(
     [
         "html",
@@ -220,6 +221,63 @@ def test_payloads_do_not_help_each_other(tmp_path: Path) -> None:
     expect_harmless(render_report(report_of(text, tmp_path)), TAGS | PAGE)
 
 
+TEXT = """---
+layout: default
+---
+# Our report
+
+Hello.
+
+## Checklist
+
+* [x] Make a repository
+* [ ] Write tests
+
+## Code
+
+### Question 1
+
+> **What did you log?**
+>
+> Answer length: 3-50 words + 1 to 2 screenshots.
+>
+> Example:
+> *We ...*
+>
+> Answer:
+
+See ![the loss](figures/plot.png) here, as we said.
+
+```python
+import torch  # fast
+```
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+### Question 2
+
+> **And why?**
+>
+> Answer:
+
+--- question 2 fill here ---
+
+### Question 3
+
+> **More?**
+>
+> Answer length: 0-10 words
+>
+> Answer:
+
+# Own
+
+No ![gone](figures/gone.png).
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project with a report and its pictures."""
@@ -232,15 +290,7 @@ def project(tmp_path: Path) -> Path:
     (figures / "notes.txt").write_text("x")
     Image.new("RGB", (4, 4)).save(tmp_path / "reports" / "loose.png")
     (tmp_path / ".git").mkdir()
-    text = (
-        "---\nlayout: default\n---\n# Our report\n\nHello.\n\n## Checklist\n\n* [x] Make a repository\n* [ ] Write tests\n\n"
-        "## Code\n\n### Question 1\n\n> **What did you log?**\n>\n> Answer length: 3-50 words + 1 to 2 screenshots.\n>\n"
-        "> Example:\n> *We ...*\n>\n> Answer:\n\nSee ![the loss](figures/plot.png) here, as we said.\n\n"
-        "```python\nimport torch  # fast\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
-        "### Question 2\n\n> **And why?**\n>\n> Answer:\n\n--- question 2 fill here ---\n\n"
-        "### Question 3\n\n> **More?**\n>\n> Answer length: 0-10 words\n>\n> Answer:\n\n# Own\n\nNo ![gone](figures/gone.png).\n"
-    )
-    (tmp_path / "reports" / "README.md").write_text(text)
+    (tmp_path / "reports" / "README.md").write_text(TEXT)
     return tmp_path
 
 
