@@ -156,6 +156,40 @@ def test_origins_and_loops_are_told() -> None:
     assert [parsed.is_looped(node) for node in (n, i)] == [False, True]
 
 
+SCAFFOLD = """
+import logging
+from pathlib import Path
+
+import click
+from torch.utils.data import Dataset
+
+class Leaves(Dataset):
+    def __init__(self, path):
+        self.path = path
+
+    def preprocess(self, folder):
+        'To be written.'
+
+@click.command()
+def main(path):
+    logger = logging.getLogger(__name__)
+    logger.info("making the data")
+    Leaves(path).preprocess(Path(path))
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    main()
+"""
+
+
+def test_a_scaffold_does_nothing_yet() -> None:
+    """What a template brings along is told from what somebody wrote into it."""
+    assert module(SCAFFOLD).is_scaffold
+    assert not module(SCAFFOLD + "    shutil.copy(1, 2)\n").is_scaffold
+    assert not module(SCAFFOLD.replace("'To be written.'", "return folder + 1")).is_scaffold
+    assert not module("lr = 0.1\n").is_scaffold
+
+
 def test_a_notebooks_lines_are_no_places() -> None:
     """Evidence in a notebook names the file alone."""
     repository = read_texts({"a.ipynb": '{"cells": [{"cell_type": "code", "source": "import torch\\ntorch.load(1)"}]}'})

@@ -18,9 +18,9 @@ _SERVERS = ("fastapi.FastAPI()", "fastapi.APIRouter()", "fastapi.routing.APIRout
 
 
 def code(repository: Repository) -> Iterator[PythonModule]:
-    """The project's own modules: no tests, no set-up, no tasks."""
+    """The project's own modules: no tests, no set-up, no tasks, no scaffold that nobody touched."""
     for path, module in repository.python.items():
-        if not is_test(path) and not _NO_PACKAGE.search(path):
+        if not is_test(path) and not _NO_PACKAGE.search(path) and not module.is_scaffold:
             yield module
 
 

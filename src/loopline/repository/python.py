@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
@@ -20,6 +21,26 @@ from loopline.repository.syntax import DYNAMIC, UNKNOWN, Call, Class, Function, 
 N = TypeVar("N", bound=ast.AST)
 # Assignments are followed this far, which also ends circles.
 _MAX_STEPS = 12
+# What does something: loops, sums, files, coroutines, comprehensions.
+_WORK = (
+    ast.For,
+    ast.While,
+    ast.With,
+    ast.AsyncWith,
+    ast.AsyncFor,
+    ast.Await,
+    ast.BinOp,
+    ast.AugAssign,
+    ast.ListComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+    ast.Yield,
+)
+# Calls that only say something, take arguments, or name a place.
+_IDLE = re.compile(
+    r"(print|super|isinstance|str|click|typer|invoke|dotenv|warnings)\b.*|pathlib\.Path(\(\)\.resolve)?|"
+    r"(logging\.getLogger\(\)|logging|loguru\.logger|\?)\.(info|debug|getLogger|basicConfig|__init__)"
+)
 _BUILTINS = frozenset(dir(builtins))
 
 
@@ -38,6 +59,14 @@ class PythonModule:
     @property
     def is_notebook(self) -> bool:
         return self.path.endswith(".ipynb")
+
+    @cached_property
+    def is_scaffold(self) -> bool:
+        """Whether its functions do nothing yet, as a template's: they print, log, or call each other."""
+        if not self.functions or any(self.live(kind) for kind in _WORK):
+            return False
+        own = {f"{self.dotted}.{item.name}" for item in (*self.functions, *self.classes)}
+        return all(_is_idle(call.name, own) for call in self.calls)
 
     def evidence(self, line: int | ast.AST | None, sentence: str) -> Evidence:
         """Evidence in this file; a notebook's lines are no places in its file and stay out."""
@@ -300,6 +329,11 @@ class PythonModule:
 
 def _root(name: str) -> str:
     return name.partition(".")[0].removesuffix("()")
+
+
+def _is_idle(name: str, own: set[str]) -> bool:
+    plain = name.replace("()", "")
+    return bool(_IDLE.fullmatch(name)) or plain in own or plain.rpartition(".")[0] in own
 
 
 def _called(name: str) -> str:

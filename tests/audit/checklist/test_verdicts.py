@@ -79,6 +79,7 @@ CASES: list[tuple[str, Verdict, dict[str, str]]] = [
     ("logging", "not found", {"tests/test_a.py": "import logging\nlogging.info('x')\n"}),
     ("cli", "done", {"src/a.py": "import argparse\nargparse.ArgumentParser().parse_args()\n"}),
     ("cli", "done", {"pyproject.toml": "[project.scripts]\nleaves = 'leaves:main'\n"}),
+    ("cli", "not found", {"src/a.py": "import click\n@click.command()\ndef main(path):\n    print(path)\n"}),
     ("cli", "not found", {"reports/report.py": "import click\n@click.command()\ndef main(): pass\n"}),
     ("precommit", "partial", {".pre-commit-config.yaml": "repos: []\n"}),
     # Containers.
@@ -114,6 +115,35 @@ CASES: list[tuple[str, Verdict, dict[str, str]]] = [
         "done",
         {"src/train.py": "from ultralytics import YOLO\nmodel = YOLO('x')\nmodel.train(data='y')\n"},
     ),
+    (
+        "config_files",
+        "done",
+        {"conf/a.yaml": "lr: 1\n", "src/a.py": "import hydra\n@hydra.main('../conf')\ndef f(c): fit(c)\n"},
+    ),
+    (
+        "config_files",
+        "done",
+        {"configs/a.json": '{"lr": 1}', "src/a.py": "import json\nc = json.load(open('configs/a.json'))\n"},
+    ),
+    (
+        "config_files",
+        "partial",
+        {"configs/a.json": '{"lr": 1}', "src/a.py": "import json\nc = json.load(open('labels'))\n"},
+    ),
+    (
+        "config_files",
+        "done",
+        {
+            "config.yaml": "lr: 1\n",
+            "src/a.py": "from pydantic_settings import BaseSettings\nclass S(BaseSettings):\n    p = 'config.yaml'\n",
+        },
+    ),
+    ("gcp_train", "partial", {"src/a.py": "data = '/gcs/leaves/data'\n"}),
+    ("gcp_train", "done", {"configs/a.yaml": "workerPoolSpecs:\n  replicaCount: 1\n"}),
+    ("deploy_cloud", "done", {"gcloud_functions/main.py": "def predict(request): pass\n"}),
+    ("deploy_cloud", "done", {"service.yaml": "apiVersion: serving.knative.dev/v1\n"}),
+    ("gcp_project", "cannot be seen", {"a.sh": "docker push gcr.io/leaves-123/x\n"}),
+    ("wandb", "not found", {"src/a.py": "import wandb\nif False:\n    wandb.log(1)\n"}),
     ("profiling", "done", {"src/train.py": "import lightning as L\nL.Trainer(profiler='simple')\n"}),
     ("profiling", "not found", {"src/train.py": "import lightning as L\nL.Trainer(profiler=None)\n"}),
     ("profiling", "done", {"conf/trainer.yaml": "trainer:\n  profiler: simple\n"}),

@@ -213,7 +213,7 @@ RULES = (
         why="What a server printed at night is gone in the morning, and has no level and no time.",
         fix="logger = logging.getLogger(__name__), and logger.info instead of print.",
         good={
-            "src/leaves/train.py": "import logging\n\nlog = logging.getLogger()\n\ndef train():\n    log.info('go')\n"
+            "src/leaves/train.py": "import logging\n\nlog = logging.getLogger()\n\ndef train():\n    fit(log.info('go'))\n"
         },
         bad={"src/leaves/train.py": "import logging\n\ndef train():\n    print('go')\n"},
         check=_check_logging,
@@ -228,7 +228,7 @@ RULES = (
         "tasks alone are partial.",
         why="What is a parameter need not be edited into the code.",
         fix="typer.run(train).",
-        good={"src/leaves/train.py": "import typer\n\ndef train(rate: float):\n    print(rate)\n\ntyper.run(train)\n"},
+        good={"src/leaves/train.py": "import typer\n\ndef train(rate: float):\n    fit(rate)\n\ntyper.run(train)\n"},
         bad={
             "tasks.py": "from invoke import task\n\n@task\ndef train(ctx):\n    ctx.run('python src/leaves/train.py')\n"
         },
