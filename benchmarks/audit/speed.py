@@ -37,9 +37,10 @@ loader = DataLoader(torch.zeros(8, 10), num_workers=2)
 AUDIT = """
 import resource, sys, time
 start, processor = time.perf_counter(), time.process_time()
+from loopline.audit.findings import FINDINGS
 from loopline.audit import audit
 from loopline.repository import open_repository
-result = audit(open_repository(sys.argv[1]))
+result = audit(open_repository(sys.argv[1]), findings=FINDINGS)
 done = sum(item.verdict == "done" for item in result.items)
 print(result.num_files, time.perf_counter() - start, time.process_time() - processor)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, done, len(result.findings))

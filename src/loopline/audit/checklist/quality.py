@@ -213,7 +213,7 @@ RULES = (
         why="What a server printed at night is gone in the morning, and has no level and no time.",
         fix="logger = logging.getLogger(__name__), and logger.info instead of print.",
         good={
-            "src/leaves/train.py": "import logging\n\nlog = logging.getLogger()\n\ndef train():\n    fit(log.info('go'))\n"
+            "src/leaves/train.py": "import logging\n\nlog = logging.getLogger()\n\ndef f():\n    fit(log.info('go'))\n"
         },
         bad={"src/leaves/train.py": "import logging\n\ndef train():\n    print('go')\n"},
         check=_check_logging,
