@@ -29,31 +29,56 @@ _IN_MODELS = re.compile(
 _MIN_DATA_BYTES, _MIN_MODEL_BYTES, _MIN_PICTURES = 1_000_000, 100_000, 100
 _LISTS = re.compile(r"^(os\.(listdir|scandir)|glob\.i?glob)$|\.(iterdir|rglob)$|^pathlib\.Path\(\)\.glob$")
 # What the order does not matter to.
-_ORDERLESS = {"sorted", "len", "set", "frozenset", "any", "all", "max", "min", "sum", "Counter", "natsorted", "next"}
+_ORDERLESS = {
+    "sorted",
+    "len",
+    "set",
+    "frozenset",
+    "any",
+    "all",
+    "max",
+    "min",
+    "sum",
+    "Counter",
+    "natsorted",
+    "next",
+    "print",
+}
 _READS_DATA = re.compile(r"data|preprocess|train|corpus|loader", re.IGNORECASE)
 _ABSOLUTE = re.compile(r"^(/(home|Users)/[\w.-]+/|/(root|scratch|zhome)/|/mnt/[a-z]/|[A-Za-z]:[\\/]+[\w.-]+[\\/])")
 _NORMALIZES = re.compile(r"(^|\.)(Normalize|normalize|StandardScaler|MinMaxScaler)(\(\))?$")
 _SAVES = re.compile(
     r"^(torch|numpy)\.save(z|z_compressed)?$|\.(to_csv|to_parquet|to_pickle)$|^joblib\.dump$|^pickle\.dump$"
 )
+_PREPARES = re.compile(r"data|prepare|preprocess|process|make|features", re.IGNORECASE)
+_PREDICTS = re.compile(r"predict|infer|evaluat|serv|visuali[sz]", re.IGNORECASE)
 _SIZES = ("Resize", "CenterCrop", "RandomResizedCrop")
 
 
 def _check_data(repository: Repository) -> Iterator[Evidence]:
-    """Large files of data, and folders of many small ones."""
-    folders: defaultdict[str, list[int]] = defaultdict(list)
+    """Large files of data, and folders of many small ones; many large ones in a folder are one finding."""
+    large: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    small: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for path, file in repository.files.items():
-        size = file.num_bytes or 0
+        size, folder = file.num_bytes or 0, PurePosixPath(path).parent.as_posix()
         if file.kind not in ("regular", "executable") or is_vendored(path) or is_test(path):
             continue
         if _DATA.search(path) and size >= _MIN_DATA_BYTES and not _is_model(path):
-            yield Evidence(path=path, sentence=f"{size / 1e6:,.1f} MB of data are in the repository.")
+            large[folder][path] = size
         elif _PICTURE.search(path) and _IN_DATA.search(path):
-            folders[next(iter(PurePosixPath(path).parents)).as_posix()].append(size)
-    for folder, sizes in folders.items():
-        if len(sizes) >= _MIN_PICTURES:
-            sentence = f"{len(sizes):,} files of data, {sum(sizes) / 1e6:,.1f} MB, are in the repository."
-            yield Evidence(path=folder, sentence=sentence)
+            small[folder][path] = size
+    for folder, sizes in large.items():
+        if len(sizes) <= 3:
+            for path, size in sizes.items():
+                yield Evidence(path=path, sentence=f"{size / 1e6:,.1f} MB of data are in the repository.")
+        else:
+            yield _folder_of_data(folder, sizes)
+    yield from (_folder_of_data(folder, sizes) for folder, sizes in small.items() if len(sizes) >= _MIN_PICTURES)
+
+
+def _folder_of_data(folder: str, sizes: dict[str, int]) -> Evidence:
+    megabytes = sum(sizes.values()) / 1e6
+    return Evidence(path=folder, sentence=f"{len(sizes):,} files of data, {megabytes:,.1f} MB, are in the repository.")
 
 
 def _check_models(repository: Repository) -> Iterator[Evidence]:
@@ -126,9 +151,9 @@ def _check_twice(repository: Repository) -> Iterator[Evidence]:
                 continue
             saves = any(_SAVES.search(call.name) for call in calls_in(module, function.node))
             is_training = function.name.rpartition(".")[2] in ("__getitem__", "forward", "training_step", "setup")
-            if saves:
+            if saves and _PREPARES.search(module.path):
                 prepared.append((module, site))
-            elif is_training or re.search(r"train|model", module.path):
+            elif (is_training or re.search(r"train", module.path)) and not _PREDICTS.search(module.path):
                 again.append((module, site))
     if prepared:
         first = f"{prepared[0][0].path}:{getattr(prepared[0][1], 'lineno', 1)}"
@@ -202,7 +227,7 @@ RULES: tuple[FindingRule, ...] = (
         id="committed-data",
         category=CATEGORY,
         title="Data are committed",
-        looks_for=f"Data files of {_MIN_DATA_BYTES // 10**6} MB and more, folders of {_MIN_PICTURES} pictures and more.",
+        looks_for=f"Data files of {_MIN_DATA_BYTES // 10**6} MB and more, folders of {_MIN_PICTURES} pictures.",
         why="Git keeps every version of every file for ever, and every clone carries them.",
         fix="Keep data in a store with versions (DVC, snapshots, a bucket), and their digest in git.",
         severity="warning",

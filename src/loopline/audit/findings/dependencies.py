@@ -65,10 +65,26 @@ _WITHOUT_IMPORT = re.compile(
     r"safetensors|einops|torchvision|torchaudio|torchtext|nvidia-.*|triton|cuda.*|google-cloud-.*|google-.*|gcsfs|s3fs|"
     r"fsspec|kaleido|tensorboard\w*|psycopg\w*|pymysql|locust|onnx\w*|numpy|scipy|tzdata|psutil|snakeviz|"
     r"torch-tb-profiler|line-profiler|rich|colorlog|types-.*|.*-stubs|pytest-.*|mkdocs-.*|mkdocstrings.*|sphinx.*|dvc-.*|"
-    r"jupyter-.*|flake8-.*|python|evidently|bentoml|streamlit|gradio|prometheus.*)$"
+    r"jupyter-.*|flake8-.*|python|evidently|bentoml|streamlit|gradio|prometheus.*|pydantic\w*|tokenizers|markdown|"
+    # Conda brings what is no Python at all.
+    r"tk|xz|zlib|readline|openssl|sqlite|ncurses|bzip2|ca-certificates|certifi|lib.*|ld-impl.*|mkl.*|blas|intel-openmp|"
+    r"vc|vs\d.*|ucrt|cudatoolkit|cudnn|ffmpeg|git|git-lfs|gsutil|gcloud)$"
 )
+# What comes with another distribution as a part of its interface.
+BROUGHT: dict[str, tuple[str, ...]] = {
+    "fastapi": ("pydantic", "starlette"),
+    "hydra-core": ("omegaconf",),
+    "lightning": ("torch", "torchmetrics", "lightning_utilities"),
+    "matplotlib": ("numpy", "pil"),
+    "pandas": ("numpy",),
+    "pytorch-lightning": ("torch", "torchmetrics", "lightning_utilities"),
+    "scikit-learn": ("numpy", "scipy", "joblib"),
+    "timm": ("torch", "torchvision", "huggingface_hub", "safetensors"),
+    "torchvision": ("torch", "numpy", "pil"),
+    "transformers": ("numpy", "huggingface_hub", "tokenizers", "safetensors"),
+}
 # A longer list of exact versions was written by `pip freeze` and names what others need.
-_MAX_BY_HAND = 60
+_MAX_BY_HAND = 40
 
 
 def _check_pins(repository: Repository) -> Iterator[Evidence]:
@@ -99,7 +115,8 @@ def _check_missing(repository: Repository) -> Iterator[Evidence]:
     """An imported package that neither the standard library, the project, nor a declaration brings."""
     if not repository.requirement_files:
         return
-    declared = {word for name in (*repository.dependencies, *repository.locked) for word in _import_names(name)}
+    names = (*repository.dependencies, *repository.locked)
+    declared = {word for name in names for word in (*_import_names(name), *BROUGHT.get(name, ()))}
     own = {PurePosixPath(part).stem.lower() for path in repository.files for part in PurePosixPath(path).parts}
     known = declared | own | {name.lower() for name in sys.stdlib_module_names} | {"__future__", "pkg_resources"}
     seen = set()
@@ -138,7 +155,7 @@ def _import_names(distribution: str) -> set[str]:
 
 def _is_frozen(repository: Repository, dependency: Dependency) -> bool:
     same = [item for item in repository.declared if item.path == dependency.path]
-    return len(same) > _MAX_BY_HAND and sum(item.is_pinned for item in same) > 0.8 * len(same)
+    return len(same) > _MAX_BY_HAND and sum(item.is_pinned for item in same) > 0.6 * len(same)
 
 
 def _configured(repository: Repository) -> str:

@@ -22,9 +22,11 @@ _KEPT = re.compile(r"(^|\.)(lru_cache|cache|cached|st\.cache_resource|alru_cache
 
 
 def _check_loading(repository: Repository) -> Iterator[Evidence]:
+    seen = set()
     for module, handler in routes(repository):
         found = next(_loading(repository, module, handler, steps=3), None)
-        if found is not None:
+        if found is not None and found[1].node not in seen:
+            seen.add(found[1].node)
             name = handler.name.rpartition(".")[2]
             sentence = f"`{plain(found[1].name)}` runs in every request that `{name}` answers."
             yield found[0].evidence(found[1].line, sentence)
@@ -58,7 +60,9 @@ def _check_blocking(repository: Repository) -> Iterator[Evidence]:
     handlers = {function.node for _, function in routes(repository)}
     for module in code(repository):
         for function in module.functions:
-            if not function.is_async:
+            # What runs once, before the first request, keeps nobody waiting.
+            is_start = re.search(r"asynccontextmanager|on_event|startup|lifespan", " ".join(function.decorators))
+            if not function.is_async or is_start:
                 continue
             for call in calls_in(module, function.node):
                 # What stands in a function inside, or is awaited, may well run somewhere else.

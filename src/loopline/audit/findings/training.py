@@ -55,7 +55,11 @@ def _sets_gradients(loop: ast.AST) -> bool:
 def _inference_modules(repository: Repository) -> Iterator[tuple[PythonModule, Call]]:
     """The modules that load weights and turn outputs into answers, and do not train; with the call that loads."""
     for module in code(repository):
-        loads = next((call for call in module.calls if call.method in _LOADS_WEIGHTS), None)
+        # What `from_pretrained` made is in the mode of inference already.
+        loading = (
+            call for call in module.calls if call.method in _LOADS_WEIGHTS and "from_pretrained" not in call.name
+        )
+        loads = next(loading, None)
         answers = any(call.method in _ANSWERS for call in module.calls)
         trains = any(_FITS.search(call.name) or _is_trainer(call) for call in module.calls)
         if loads is not None and answers and not trains:
