@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
@@ -98,12 +97,6 @@ def test_functions(module: PythonModule) -> list[Function]:
     ]
 
 
-def names_in(module: PythonModule, node: ast.AST) -> set[str]:
-    """The full names of what live code inside of a node reads."""
-    own = {child for child in ast.walk(node) if isinstance(child, ast.Name | ast.Attribute)}
-    return {module.resolve(child) for child in own if isinstance(child, ast.expr)}
-
-
 def routes(repository: Repository) -> list[tuple[PythonModule, Function]]:
     """The handlers of the project's own services: functions decorated as routes of FastAPI or Flask."""
     return [
@@ -129,7 +122,7 @@ def reads(repository: Repository, module: PythonModule, function: Function, *, s
     queue = [(module, function, steps)]
     while queue:
         current_module, current, left = queue.pop()
-        names = names_in(current_module, current.node)
+        names = current_module.names_in(current.node)
         found |= names
         for name in names if left else ():
             definition = repository.find_definition(name) if not name.startswith(UNKNOWN) else None

@@ -9,9 +9,24 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 
+_LEAVES = frozenset({ast.Name, ast.Constant, ast.Pass, ast.alias})
+_BINDING = frozenset(
+    {
+        ast.Assign,
+        ast.AnnAssign,
+        ast.NamedExpr,
+        ast.For,
+        ast.AsyncFor,
+        ast.comprehension,
+        ast.withitem,
+        ast.ExceptHandler,
+    }
+)
+# Fields that hold names, operators and contexts, which are nobody's question.
+_PLAIN_FIELDS = frozenset({"arg", "attr", "ctx", "id", "kind", "level", "module", "name", "op", "ops", "type_comment"})
 _ENDS = (ast.Return, ast.Raise, ast.Break, ast.Continue)
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _TYPES_ONLY = ("TYPE_CHECKING", "typing.TYPE_CHECKING", "t.TYPE_CHECKING")
 
 
@@ -58,9 +73,9 @@ class LiveTree:
         self.nodes[kind].append(node)
         self.scopes[node] = scope
         self.parents[node] = parent
-        if kind is ast.Name or kind is ast.Constant:
+        if kind in _LEAVES:
             return
-        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             self._enter_definition(node, scope)
         elif isinstance(node, ast.If | ast.While):
             self._enter(node.test, node, scope)
@@ -70,12 +85,13 @@ class LiveTree:
             if truth is not True or kind is ast.While:
                 self._enter_block(node.orelse, node, scope)
         else:
-            _bind_statement(node, scope)
+            if kind in _BINDING:
+                _bind_statement(node, scope)
             self._enter_fields(node, scope)
 
     def _enter_fields(self, node: ast.AST, scope: Scope) -> None:
-        for name in node._fields:
-            value = getattr(node, name, None)
+        for name in _fields_with_nodes(type(node)):
+            value = getattr(node, name)
             if isinstance(value, list):
                 if value and isinstance(value[0], ast.stmt):
                     self._enter_block(value, node, scope)
@@ -83,7 +99,7 @@ class LiveTree:
                     for item in value:
                         if isinstance(item, ast.AST):
                             self._enter(item, node, scope)
-            elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+            elif isinstance(value, ast.AST):
                 self._enter(value, node, scope)
 
     def _enter_definition(
@@ -111,6 +127,11 @@ class LiveTree:
             self._enter(node.body, node, inner)
         else:
             self._enter_block(node.body, node, inner)
+
+
+@cache
+def _fields_with_nodes(kind: type[ast.AST]) -> tuple[str, ...]:
+    return tuple(name for name in kind._fields if name not in _PLAIN_FIELDS)
 
 
 def _truth(test: ast.expr) -> bool | None:

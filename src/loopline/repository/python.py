@@ -54,6 +54,7 @@ class PythonModule:
         self.dotted = dotted_name(path)
         self._live = LiveTree(tree)
         self._names: dict[ast.expr, str] = {}
+        self._names_inside: dict[ast.AST, frozenset[str]] = {}
         self._bind_imports()
 
     @property
@@ -177,6 +178,13 @@ class PythonModule:
             name for root in {_root(package) for package in packages} for name in self._references_by_root.get(root, ())
         ]
         return sorted(line for name in names if is_inside(name, packages) for line in self.references[name])
+
+    def names_in(self, node: ast.AST) -> frozenset[str]:
+        """The full names of what code inside of a node reads, methods of the unknown as `?.method`."""
+        if node not in self._names_inside:
+            own = (child for child in ast.walk(node) if isinstance(child, ast.Name | ast.Attribute))
+            self._names_inside[node] = frozenset(map(self.resolve, own))
+        return self._names_inside[node]
 
     def call(self, node: ast.Call) -> Call:
         """A call's full name and arguments."""

@@ -11,7 +11,6 @@ from loopline.audit.traces import (
     MOST_EVIDENCE,
     ci_commands,
     named,
-    names_in,
     running,
     stem,
     test_functions,
@@ -74,7 +73,7 @@ def _check_subject(repository: Repository, subject: re.Pattern[str], *, ignored:
         for function in module.functions:
             if not function.name.rpartition(".")[2].startswith("test"):
                 continue
-            names = names_in(module, function.node) | _through_fixtures(module, function)
+            names = module.names_in(function.node) | _through_fixtures(module, function)
             own = {name for name in names if _root(name) in roots}
             about = {name for name in own if _is_about(name, subject)}
             if not about and not (is_named and (own or around or _opens_files(names))):
@@ -105,7 +104,7 @@ def _through_fixtures(module: PythonModule, function: Function) -> set[str]:
         name
         for other in module.functions
         if other.name.rpartition(".")[2] in wanted
-        for name in names_in(module, other.node)
+        for name in module.names_in(other.node)
     }
 
 
