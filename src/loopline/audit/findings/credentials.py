@@ -226,9 +226,6 @@ def _is_random(value: str, context: Context) -> bool:
     return changes >= 3 and entropy_bits(value) >= least and sum(map(len, words)) < len(value) / 3
 
 
-_LOCAL = re.compile(
-    r"@(localhost|127\.|0\.0\.0\.0|db|database|postgres\w*|mysql|redis|mongo\w*|rabbitmq|host|hostname)\b"
-)
 _WEAK = re.compile(
     r"(pass(word|wd)?|secret|postgres|root|admin|guest|user(name)?|token|pwd|git|mlflow|minio\w*)\d{0,3}"
 )
@@ -281,7 +278,9 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 _SECRET_WORDS = ("secret", "token", "passw", "api_key", "api-key", "apikey", "access", "private", "auth", "credential")
-_ADDRESS = re.compile(r"://[^\s:/@\"'<>{}$]{1,64}:(?P<value>[^\s@/\"'{}$<>\\]{6,100})@(?=[\w.-]+\.\w|\d)")
+_ADDRESS = re.compile(
+    r"://[^\s:/@\"'<>{}$]{1,64}:(?P<value>[^\s@/\"'{}$<>\\]{6,100})@(?!localhost|127\.|0\.0\.0\.0)(?=[\w.-]+\.\w|\d)"
+)
 _ACCOUNT = re.compile(rf"service_account\"[\s\S]{{0,400}}?\"private_key\":\s*\"{_PEM}")
 
 

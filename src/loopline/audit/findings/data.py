@@ -108,17 +108,19 @@ def _check_order(repository: Repository) -> Iterator[Evidence]:
 
 
 def _is_order_lost_or_made(module: PythonModule, call: Call) -> bool:
+    """Whether the files are sorted, in the same expression or function, or used as a set."""
+    around = function_or_module(module, call.node)
+    if around is not module.tree and re.search(r"\bsorted\(|\.sort\(", ast.unparse(around)):
+        return True
     for parent in module.parents(call.node):
-        if isinstance(parent, ast.Call) and module.resolve(parent.func).rpartition(".")[2] in _ORDERLESS:
+        is_orderless = isinstance(parent, ast.Call) and module.resolve(parent.func).rpartition(".")[2] in _ORDERLESS
+        if is_orderless or isinstance(parent, ast.Compare | ast.SetComp | ast.DictComp):
             return True
-        if isinstance(parent, ast.Compare | ast.SetComp | ast.DictComp | ast.Assert | ast.If):
-            return isinstance(parent, ast.Compare | ast.SetComp)
         if isinstance(parent, ast.For):
             return bool(re.search(r"unlink|remove|rmtree|copy|move|rename|print", ast.unparse(parent)))
         if isinstance(parent, ast.Assign):
             name = re.escape(ast.unparse(parent.targets[0]))
-            around = ast.unparse(function_or_module(module, call.node))
-            return bool(re.search(rf"sorted\({name}\b|{name}\.sort\(|len\({name}\)", around))
+            return bool(re.search(rf"sorted\({name}\b|{name}\.sort\(|len\({name}\)", ast.unparse(around)))
         if isinstance(parent, ast.stmt):
             return False
     return False

@@ -28,6 +28,7 @@ IMPORT_NAMES: dict[str, tuple[str, ...]] = {
     "hydra-core": ("hydra",),
     "imbalanced-learn": ("imblearn",),
     "lightning": ("lightning", "pytorch_lightning"),
+    "markdown-it-py": ("markdown_it",),
     "mkdocs-material": ("material",),
     "onnxruntime-gpu": ("onnxruntime",),
     "opencv-contrib-python": ("cv2",),
@@ -76,6 +77,7 @@ BROUGHT: dict[str, tuple[str, ...]] = {
     "hydra-core": ("omegaconf",),
     "lightning": ("torch", "torchmetrics", "lightning_utilities"),
     "matplotlib": ("numpy", "pil"),
+    "mlflow": ("pandas", "numpy"),
     "pandas": ("numpy",),
     "pytorch-lightning": ("torch", "torchmetrics", "lightning_utilities"),
     "scikit-learn": ("numpy", "scipy", "joblib"),
@@ -89,8 +91,12 @@ _MAX_BY_HAND = 40
 
 def _check_pins(repository: Repository) -> Iterator[Evidence]:
     """Dependencies without any version, where no lock gives them one; one finding a file."""
+    project = repository.configs.get("pyproject.toml")
+    own = canonicalize_name(str(project.get("project", "name"))) if project is not None else ""
     for path in repository.requirement_files:
         runtime = [item for item in repository.declared if item.path == path and item.role == "runtime"]
+        # An extra that takes in other extras names its own project.
+        runtime = [item for item in runtime if item.name != own]
         free = [item for item in runtime if not item.specifier and item.name not in repository.locked]
         if free:
             names = ", ".join(f"`{item.name}`" for item in free[:3]) + (", …" if len(free) > 3 else "")
