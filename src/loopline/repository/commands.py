@@ -188,7 +188,7 @@ def _in_cloud_build(config: Config) -> Iterator[Command]:
         arguments = step.get("args")
         words += arguments if isinstance(arguments, list) else str(arguments or "").split()
         text = _shell_text([str(word) for word in words])
-        for script in (re.sub(r"^(ba)?sh -c ", "", text), str(step.get("script") or "")):
+        for script in (re.sub(r"^(\S*/)?(ba)?sh -\w*c ", "", text), str(step.get("script") or "")):
             for _, line in _logical_lines(script):
                 yield Command(config.path, config.line("steps", index), line, "cloud build")
 

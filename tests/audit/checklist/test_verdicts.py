@@ -246,6 +246,24 @@ CASES: list[tuple[str, Verdict, dict[str, str]]] = [
             )
         },
     ),
+    (
+        "ci_matrix",
+        "done",
+        {
+            ".github/workflows/a.yaml": WORKFLOW.format("x").replace(
+                "steps:", "strategy: {matrix: {include: [{python: '3.11'}, {python: '3.12'}, 5]}}\n    steps:"
+            )
+        },
+    ),
+    (
+        "wf_data",
+        "not found",
+        {
+            ".github/workflows/a.yaml": WORKFLOW.format("pytest").replace(
+                "on: push", "on: {push: {paths: [src/data/**]}}"
+            )
+        },
+    ),
     ("ci_cache_matrix", "partial", {".github/workflows/a.yaml": WORKFLOW.replace("run: {}", "uses: actions/cache@v4")}),
     (
         "wf_registry",

@@ -141,8 +141,7 @@ def _check_monitoring(repository: Repository) -> Judgement:
     found += uses(
         code(repository),
         "opentelemetry.exporter.cloud_monitoring",
-        "google.cloud.logging",
-        "google.cloud.error_reporting",
+        "google.cloud.monitoring_dashboard",
     )
     if found:
         return done(*found[:MOST_EVIDENCE])

@@ -22,9 +22,7 @@ _BUILD_ACTIONS = re.compile(
     re.IGNORECASE,
 )
 # What stands in an example where a name should be.
-_PLACEHOLDER = re.compile(
-    r"<[^>]+>|\b(your|my)[-_]?(project|registry|image|repo)[-_]?(id|name)?\b|PROJECT_NAME_HERE|xxx", re.IGNORECASE
-)
+_PLACEHOLDER = re.compile(r"<[^>]+>|\byour[-_](project|registry|image|repo)|PROJECT_NAME_HERE", re.IGNORECASE)
 _AUTOMATIC = (
     "push",
     "pull_request",

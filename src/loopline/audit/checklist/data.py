@@ -31,7 +31,7 @@ _SAVES = re.compile(
 )
 _BUCKET = re.compile(r"gs://[^\s\"'<{$]|/gcs/|storage\.googleapis\.com/")
 _LINKS = re.compile(r"link (this|it) with your data version control", re.IGNORECASE)
-_DATA_PATH = re.compile(r"(^|/)!?\*{0,2}/?(data|datasets?)(/|$|\*)|\.dvc\b|\bdvc\.(lock|yaml)$", re.IGNORECASE)
+_DATA_PATH = re.compile(r"^(\./|\*\*/)?(data|datasets?)(/|$|\*)|\.dvc\b|\bdvc\.(lock|yaml)$", re.IGNORECASE)
 
 
 def _check_script(repository: Repository) -> Judgement:

@@ -35,7 +35,9 @@ _READY_MADE = re.compile(
     r"sentence_transformers\.\w+|torch\.nn\.Sequential|torch_geometric\.nn\.\w+|fastai\.\w+(\.\w+)*|"
     r"monai\.networks\.\w+(\.\w+)*)$"
 )
-_TRAINERS = re.compile(r"(Trainer|YOLO)\(\)\.(fit|train)$|\.(fit|fit_one_cycle|fine_tune|train_model)$")
+_TRAINERS = re.compile(
+    r"(Trainer|YOLO)\(\)\.(fit|train)$|(xgboost|lightgbm)\.train$|\.(fit|fit_one_cycle|fine_tune|train_model)$"
+)
 _PROFILERS = (
     "torch.profiler",
     "torch.autograd.profiler",

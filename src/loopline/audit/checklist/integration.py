@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from loopline.audit.checklist.quality import LINTERS
 from loopline.audit.rule import ItemRule, Judgement, done, not_found, partial
@@ -69,12 +70,22 @@ def _matrices(repository: Repository) -> Iterator[Evidence]:
     for workflow in _starting(repository):
         for job in workflow.jobs:
             several = [
-                f"{len(values)} of {key}"
-                for key, values in job.matrix.items()
-                if isinstance(values, list) and len(values) > 1 and _VARIES.search(key)
+                f"{count} of {key}" for key, count in _values(job.matrix).items() if count > 1 and _VARIES.search(key)
             ]
             if several and job.can_start:
                 yield workflow.evidence(job.line, f"A matrix: {', '.join(several)}.")
+
+
+def _values(matrix: Mapping[str, Any]) -> dict[str, int]:
+    """How many values each key of a matrix takes, those that `include` adds among them."""
+    found = {
+        key: list(map(str, values)) for key, values in matrix.items() if isinstance(values, list) and key != "include"
+    }
+    included = matrix.get("include")
+    for entry in included if isinstance(included, list) else []:
+        for key, value in entry.items() if isinstance(entry, Mapping) else ():
+            found.setdefault(key, []).append(str(value))
+    return {key: len(set(values)) for key, values in found.items()}
 
 
 def _starting(repository: Repository) -> Iterator[Workflow]:

@@ -46,10 +46,10 @@ _METRICS = (
 )
 # What keeps something: tables, files that grow, buckets, databases, queues.
 _KEEPS = re.compile(
-    r"(^|\.)(to_csv|to_parquet|upload_from_\w+|writerow|writerows|insert_rows_json|insert_one|insert_many|"
-    r"put_object|publish|"
-    r"to_sql|executemany|savez|savez_compressed|json\.dump|dump_json|collection\.add|DictWriter|"
-    r"log_prediction\w*|save_prediction\w*|add_to_database|store_prediction\w*)$"
+    r"(^|\.)(to_csv|to_parquet|to_sql|upload_from_\w+|upload_blob|upload_file(obj)?|writerows?|DictWriter|insert_rows_json|"
+    r"insert_one|insert_many|put_object|put_item|publish|session(\(\))?\.add|executemany|collection\.add|savez|"
+    r"savez_compressed|json\.dump|dump_json|"
+    r"(save|store|log|append|write|record|collect|add)_\w*(predict|request|inference|input|feedback|database)\w*)$"
 )
 
 
