@@ -5,9 +5,19 @@
 
 from __future__ import annotations
 
-from loopline.audit.agreement import OwnChecklist, find_checklist
+from loopline.audit.agreement import OwnChecklist, find_checklist, match_ticks
 from loopline.audit.auditing import audit, score
 from loopline.audit.checklist import ITEMS
 from loopline.audit.rule import FindingRule, ItemRule, Judgement
 
-__all__ = ["ITEMS", "FindingRule", "ItemRule", "Judgement", "OwnChecklist", "audit", "find_checklist", "score"]
+__all__ = [
+    "ITEMS",
+    "FindingRule",
+    "ItemRule",
+    "Judgement",
+    "OwnChecklist",
+    "audit",
+    "find_checklist",
+    "match_ticks",
+    "score",
+]

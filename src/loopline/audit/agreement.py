@@ -51,9 +51,13 @@ def find_checklist(repository: Repository, items: Sequence[ItemRule]) -> OwnChec
 def match_ticks(ticks: Sequence[Tick], items: Sequence[ItemRule]) -> dict[str, bool]:
     """Each item that a line of the list asks for, and whether any such line is ticked."""
     found: dict[str, bool] = {}
+    # Our own template asks in the items' own words.
+    by_own_words = {item.asks.lower().rstrip("."): item for item in items}
     for tick in ticks:
         text = tick.text.lower()
-        item = next((item for item in items if item.wording and re.search(item.wording, text)), None)
+        item = by_own_words.get(text.rstrip(".")) or next(
+            (item for item in items if item.wording and re.search(item.wording, text)), None
+        )
         if item is not None:
             found[item.id] = found.get(item.id, False) or tick.is_ticked
     return found

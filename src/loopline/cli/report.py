@@ -97,3 +97,36 @@ def html(file: Path, *, output: Path | None, as_pdf: bool) -> None:
     else:
         write_text(target, page)
     click.echo(target)
+
+
+@report.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
+@click.option("--title", default="Project report", show_default=True, help="The report's first heading.")
+@click.option(
+    "--template", type=click.Path(path_type=Path, dir_okay=False), help="Another Markdown file to begin with."
+)
+def new(folder: Path, *, title: str, template: Path | None) -> None:
+    """Write a report to fill in, reports/README.md, into a project's FOLDER."""
+    from loopline.audit import ITEMS
+    from loopline.report import Box, new_report
+
+    boxes = [Box(item.theme, item.asks) for item in ITEMS if item.wording is not None]
+    click.echo(new_report(folder, title=title, template=template, checklist=boxes))
+
+
+@report.command()
+@click.argument("file", type=click.Path(path_type=Path), default=".")
+def fill(file: Path) -> None:
+    """Draft the answers in FILE that the project's files tell, each sentence with its source; FILE may be a folder."""
+    from loopline.audit.project import audit_project
+    from loopline.report import fill_report, open_report, write_filled
+    from loopline.repository import open_repository
+
+    source = open_report(file)
+    repository = open_repository(source.root)
+    filled = fill_report(source, repository, audit=audit_project(repository))
+    write_filled(filled, source)
+    click.echo(f"drafted: {', '.join(filled.drafted) or 'none'}")
+    click.echo(f"kept as they are: {', '.join(filled.kept) or 'none'}")
+    click.echo(f"for you to answer: {', '.join(filled.still_open) or 'none'}")
+    click.echo(source.path)

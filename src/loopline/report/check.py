@@ -10,7 +10,7 @@ from pydantic import Field
 
 from loopline.core.records.record import Record
 from loopline.report.count import Counted, count
-from loopline.report.document import Question, Range, Report
+from loopline.report.document import DRAFT_NOTE, Question, Range, Report
 from loopline.report.figures import Figure, find_figure
 from loopline.report.finding import ReportFile
 from loopline.report.parse import parse_report
@@ -19,6 +19,7 @@ from loopline.repository import read_ticks
 Rule = Literal[
     "no-answer",
     "placeholder-left",
+    "draft-left",
     "too-few-words",
     "too-many-words",
     "too-few-images",
@@ -124,6 +125,9 @@ def _answer_problems(question: Question, counted: Counted) -> list[Problem]:
     if question.has_placeholder:
         sentence = f"{question.name} still has the template's placeholder."
         return [Problem(rule="placeholder-left", line=line, sentence=sentence, is_violation=True)]
+    if DRAFT_NOTE in question.answer:
+        sentence = f"{question.name} is a draft that nobody has made theirs."
+        return [Problem(rule="draft-left", line=line, sentence=sentence, is_violation=True)]
     if not question.answer and not may_be_empty:
         return [Problem(rule="no-answer", line=line, sentence=f"{question.name} has no answer.", is_violation=True)]
     if question.answer and not counted.num_words and not counted.images:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# What stands over every draft; while it does, an answer is nobody's.
+DRAFT_NOTE = "**Draft from evidence: check every sentence, make it yours, and remove this line.**"
+
 
 @dataclass(frozen=True)
 class Range:

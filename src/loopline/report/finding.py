@@ -77,6 +77,8 @@ def _find(folder: Path) -> Path:
         num_questions = len(parse_report(text).questions) if text else 0
         if num_questions > most:
             best, most = path, num_questions
+        if best == expected:
+            break
     if best is None:
         raise InputError(
             f"no report in '{folder}': no Markdown file with at least {_MIN_QUESTIONS} questions.",
