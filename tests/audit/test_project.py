@@ -88,7 +88,7 @@ def test_the_command_writes_every_form_and_shows_no_key(project: Path, tmp_path:
     texts = [tables.output, printed.output, *((tmp_path / "out" / file).read_text("utf-8") for file in forms.values())]
     # Compared like this, because a failing `in` would print the key.
     assert [KEY[:8] in text for text in texts] == [False] * 6
-    assert "1 error" in texts[-1] or "2 errors" in texts[-1]
+    assert " errors" in texts[-1]
 
 
 def test_fail_on_decides_the_exit_code(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -13,7 +14,12 @@ from loopline.repository import DYNAMIC, Repository
 
 CATEGORY = "Safety"
 # From 2.6 on `torch.load` reads weights only, unless it is told otherwise.
-_OLD_TORCH = ("1.13.1", "2.0.0", "2.5.1")
+_OLD_TORCH = tuple(
+    f"{major}.{minor}.{patch}"
+    for major, minors in ((1, range(4, 14)), (2, range(6)))
+    for minor in minors
+    for patch in range(3)
+)
 
 
 def _check_torch_load(repository: Repository) -> Iterator[Evidence]:
@@ -31,7 +37,9 @@ def _allows_old_torch(repository: Repository) -> bool:
     declared = repository.locked.get("torch") or repository.dependencies.get("torch") or ()
     for dependency in declared:
         try:
-            allowed = SpecifierSet("" if dependency.specifier == "@" else dependency.specifier.replace("^", ">="))
+            # `+cu121` names a build of the same version.
+            text = re.sub(r"\+[\w.]+", "", dependency.specifier).replace("^", ">=")
+            allowed = SpecifierSet("" if text == "@" else text)
         except InvalidSpecifier:
             continue
         if dependency.specifier and any(version in allowed for version in _OLD_TORCH):
