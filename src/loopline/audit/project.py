@@ -11,17 +11,17 @@ from loopline.audit.exceptions import accept, read_settings
 from loopline.audit.findings import FINDINGS
 from loopline.core.errors import UnknownName
 from loopline.core.records.audit import Audit
-from loopline.repository import Repository, open_repository
+from loopline.repository import open_repository
 
 
-def audit_project(project: str | Path | Repository = ".", *, only: Sequence[str] = ()) -> Audit:
+def audit_project(project: str | Path = ".", *, only: Sequence[str] = ()) -> Audit:
     """Audits the project in a folder: every item of the checklist and every rule for findings, with evidence.
 
     `only` keeps the items and rules of these ids, themes or categories. Nothing of the project is executed or fetched,
     and nothing is written. Raises `InputError` for what is no folder, `UnknownName` for an id that does not exist, and
     `ConfigError` for a `loopline-audit.yaml` that is wrong.
     """
-    repository = project if isinstance(project, Repository) else open_repository(project)
+    repository = open_repository(project)
     wanted = {name.lower() for name in only}
     items = [rule for rule in ITEMS if not wanted or wanted & {rule.id.lower(), rule.theme.lower()}]
     rules = [rule for rule in FINDINGS if not wanted or wanted & {rule.id.lower(), rule.category.lower()}]
