@@ -118,13 +118,13 @@ def new(folder: Path, *, title: str, template: Path | None) -> None:
 @click.argument("file", type=click.Path(path_type=Path), default=".")
 def fill(file: Path) -> None:
     """Draft the answers in FILE that the project's files tell, each sentence with its source; FILE may be a folder."""
-    from loopline.audit.project import audit_project
+    from loopline.audit.project import audit_repository
     from loopline.report import fill_report, open_report, write_filled
     from loopline.repository import open_repository
 
     source = open_report(file)
     repository = open_repository(source.root)
-    filled = fill_report(source, repository, audit=audit_project(repository))
+    filled = fill_report(source, repository, audit=audit_repository(repository))
     write_filled(filled, source)
     click.echo(f"drafted: {', '.join(filled.drafted) or 'none'}")
     click.echo(f"kept as they are: {', '.join(filled.kept) or 'none'}")
