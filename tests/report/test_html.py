@@ -382,7 +382,19 @@ def test_no_text_makes_check_or_page_raise(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["> " * 2000 + "x", "- " * 1000 + "x", "[" * 1500, "*a_" * 1000, "<div>" * 1000, "![" * 1000]
+    "text",
+    [
+        "> " * 2000 + "x",
+        "- " * 1000 + "x",
+        "[" * 1500,
+        "*a_" * 1000,
+        "<div>" * 1000,
+        "![" * 1000,
+        "-" * 5000 + " |",
+        " " * 5000 + "x",
+        "*" * 5000,
+        "# " * 5000,
+    ],
 )
 def test_deep_and_odd_texts_end(text: str, tmp_path: Path) -> None:
     """Nothing in a text makes the reading explode."""

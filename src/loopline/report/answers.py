@@ -12,9 +12,7 @@ from loopline.report.lines import in_code, is_quoted, marker, unquoted, without_
 _EXAMPLE = re.compile(r"\W*examples?\W*:", re.I)
 _COMMENT = re.compile(r"<!--.*?(?:-->|$)", re.S)
 # Nothing that a reader sees: quote marks, dashes, escapes and emphasis around nothing.
-_NOTHING = re.compile(r"[\s>*_`\-–—=|#\\&]*(?:&nbsp;|<br ?/?>|[\s>\\])*$")
-_BOLD = re.compile(r"\W{0,3}(\*\*|__)(?=\S).*\1\W*$", re.S)
-_ITALIC = re.compile(r"\W{0,3}(\*|_)(?=[^\s*_]).*\1\W*$", re.S)
+_NOTHING = re.compile(r"[\s>*_`\-–—=|#\\]*+(?:(?:&nbsp;|<br ?/?>)[\s>\\]*+)*+$")
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Paragraph:
     @property
     def asks(self) -> bool:
         """Whether its form is a prompt's: bold throughout, a length, or an example."""
-        return bool(_BOLD.match(self.text) or LENGTH.search(self.text) or self.is_example)
+        return bool(_is_wrapped(self.text, ("**", "__")) or LENGTH.search(self.text) or self.is_example)
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ def _num_asking(parts: Sequence[Paragraph]) -> int:
     lengths = [index for index, part in enumerate(parts) if LENGTH.match(part.text.lstrip("*_( ")) or part.is_example]
     num_asking = 0
     for index, part in enumerate(parts):
-        follows_example = any(before.is_example for before in parts[:index]) and bool(_ITALIC.match(part.text))
+        follows_example = any(before.is_example for before in parts[:index]) and _is_italic(part.text)
         if not (part.is_quoted or part.asks or follows_example or any(index < length for length in lengths)):
             break
         num_asking = index + 1
@@ -137,9 +135,18 @@ def _answer_above(parts: Sequence[Paragraph]) -> list[Paragraph]:
         found.insert(0, part)
     asking = parts[: len(parts) - len(found)]
     if any(part.is_example for part in asking):
-        while found and _ITALIC.match(found[0].text):
+        while found and _is_italic(found[0].text):
             found.pop(0)
     # A plain prompt, of which nothing says where it ends, is no answer.
     is_sure = any(part.asks or part.is_quoted for part in asking)
     text = "\n".join(line for part in found for line in part.lines)
     return found if is_sure and cleaned(text) else []
+
+
+def _is_wrapped(text: str, marks: tuple[str, ...]) -> bool:
+    text = text.strip(" \t.,:;()")
+    return any(text.startswith(mark) and text.endswith(mark) and len(text) > 2 * len(mark) for mark in marks)
+
+
+def _is_italic(text: str) -> bool:
+    return _is_wrapped(text, ("*", "_")) and not text.lstrip().startswith(("**", "__"))

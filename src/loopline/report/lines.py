@@ -21,14 +21,18 @@ _PLAIN_QUESTION = re.compile(r"\s*question\s+\d{1,3}[a-z]?\s*[:.]?\s*$", re.I)
 _MARKER = re.compile(
     r"\s*(?:#{1,6}\s+)?(\*\*|__|\*|_|)\s*(?:your\s+)?answer\s*(?:\1\s*:|:\s*\1)\s*(?P<rest>.*)$", re.I | re.S
 )
+# Possessive repeats and matches that begin where a run begins: a line of ten thousand dashes takes no longer to refuse.
 _PLACEHOLDER = re.compile(
-    r"[`\s]*(?:\\?[-–—]){2,}[-–—\\\s]*(?:question\s+\d+[a-z]?\s+fill|(?:your\s+)?answer(?:\s+to\s+question)?\s+\d*[a-z]?\s*"
-    r"(?:goes|comes|fill|belongs))\s+(?:in\s+)?here[\s\\]*(?:\\?[-–—]){2,}[`\s]*",
+    r"\b(?:question\s{1,5}\d{1,3}[a-z]?\s{1,5}fill|(?:your\s)?answer(?:\sto\squestion)?(?:\s\d{1,3}[a-z]?)?\s(?:goes|comes))"
+    r"\s{1,5}here\b",
     re.I,
 )
-_DASHES = r"(?:`\s*`\s*)?(?:\\?-){3,}|—|–"
-_OPENING = re.compile(rf"\s*(?:{_DASHES})+(?=\s|$|[^\s\-–—|])")
-_CLOSING = re.compile(rf"(?:{_DASHES})+\s*$")
+_DASHES = "-–—\\"
+_AROUND = _DASHES + "` \t"
+_OPENING = re.compile(r"\s*+(?:`\s*+`\s*+)?((?:\\?[-–—])++)(?=\s|$|[^\s|>])")
+_CLOSING = re.compile(r"(?<![-–—\\])((?:\\?[-–—])++)$")
+# Longer lines are no headings.
+_MAX_HEADING = 1000
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ def is_quoted(line: str) -> bool:
 
 def heading(line: str) -> Heading | None:
     """The heading that a line is, outside code."""
+    if len(line) > _MAX_HEADING:
+        return None
     line = unquoted(line)
     if match := _HEADING.match(line):
         return Heading(len(match[1]), bare(match[2]))
@@ -79,20 +85,46 @@ def marker(line: str) -> re.Match[str] | None:
 
 def without_placeholder(text: str) -> str:
     """The text without what a template writes where an answer belongs."""
-    return _PLACEHOLDER.sub("", text)
+    kept, end = [], 0
+    for start, stop in _placeholders(text):
+        kept.append(text[end:start])
+        end = stop
+    return "".join([*kept, text[end:]])
 
 
 def has_placeholder(text: str) -> bool:
     """Whether something that a template writes where an answer belongs is left."""
-    return bool(_PLACEHOLDER.search(text))
+    return bool(_placeholders(text))
+
+
+def _placeholders(text: str) -> list[tuple[int, int]]:
+    """Where placeholders begin and end: the words, with dashes on both sides, maybe as code."""
+    found = []
+    for match in _PLACEHOLDER.finditer(text):
+        before, after = text[: match.start()][-200:], text[match.end() :][:200]
+        left = before[len(before.rstrip(_AROUND)) :]
+        right = after[: len(after) - len(after.lstrip(_AROUND))]
+        if all(sum(side.count(dash) for dash in "-–—") >= 2 for side in (left, right)):
+            found.append((match.start() - len(left), match.end() + len(right)))
+    return found
 
 
 def without_dashes(text: str) -> str:
     """An answer without the dashes of a placeholder that were left around it."""
     text = text.strip("\n")
     opening = _OPENING.match(text)
-    text = text[opening.end() :].lstrip() if opening else text
-    return _CLOSING.sub("", text.rstrip()).strip("\n").rstrip()
+    if opening and _is_rule(opening[1]):
+        text = text[opening.end() :].lstrip()
+    text = text.rstrip()
+    closing = _CLOSING.search(text)
+    if closing and _is_rule(closing[1]):
+        text = re.sub(r"`[ \t]{0,3}`$", "", text[: closing.start()].rstrip()).rstrip()
+    return text.strip("\n")
+
+
+def _is_rule(dashes: str) -> bool:
+    """Three hyphens, or what a word processor makes of them; fewer are a list's mark or a sentence's dash."""
+    return dashes.count("-") >= 3 or "—" in dashes or "–" in dashes
 
 
 def bare(text: str) -> str:
