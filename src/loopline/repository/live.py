@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cache
 
 _LEAVES = frozenset({ast.Name, ast.Constant, ast.Pass, ast.alias})
 _BINDING = frozenset(
@@ -60,6 +59,8 @@ class LiveTree:
         self.nodes: defaultdict[type[ast.AST], list[ast.AST]] = defaultdict(list)
         self.scopes: dict[ast.AST, Scope] = {}
         self.parents: dict[ast.AST, ast.AST] = {}
+        # The fields of each type in which nodes can stand.
+        self._fields: dict[type[ast.AST], tuple[str, ...]] = {}
         self._enter_block(tree.body, tree, self.module)
 
     def _enter_block(self, statements: list[ast.stmt], parent: ast.AST, scope: Scope) -> None:
@@ -90,7 +91,10 @@ class LiveTree:
             self._enter_fields(node, scope)
 
     def _enter_fields(self, node: ast.AST, scope: Scope) -> None:
-        for name in _fields_with_nodes(type(node)):
+        kind = type(node)
+        if kind not in self._fields:
+            self._fields[kind] = tuple(name for name in kind._fields if name not in _PLAIN_FIELDS)
+        for name in self._fields[kind]:
             value = getattr(node, name)
             if isinstance(value, list):
                 if value and isinstance(value[0], ast.stmt):
@@ -127,11 +131,6 @@ class LiveTree:
             self._enter(node.body, node, inner)
         else:
             self._enter_block(node.body, node, inner)
-
-
-@cache
-def _fields_with_nodes(kind: type[ast.AST]) -> tuple[str, ...]:
-    return tuple(name for name in kind._fields if name not in _PLAIN_FIELDS)
 
 
 def _truth(test: ast.expr) -> bool | None:

@@ -66,7 +66,8 @@ class PythonModule:
         """Whether its functions do nothing yet, as a template's: they print, log, or call each other."""
         if not self.functions or any(self.live(kind) for kind in _WORK):
             return False
-        own = {f"{self.dotted}.{item.name}" for item in (*self.functions, *self.classes)}
+        names = [*(item.name for item in self.functions), *(item.name for item in self.classes)]
+        own = {f"{self.dotted}.{name}" for name in names}
         return all(_is_idle(call.name, own) for call in self.calls)
 
     def evidence(self, line: int | ast.AST | None, sentence: str) -> Evidence:

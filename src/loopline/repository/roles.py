@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 
 _VENDORED = re.compile(
     r"(^|/)(vendor|vendored|third[_-]?party|external|node_modules|bower_components|site-packages|dist-packages|"
@@ -54,8 +53,3 @@ def is_report_tool(path: str) -> bool:
 def is_own(path: str) -> bool:
     """The project's own live work: none of vendored, generated, given up, handed out."""
     return not (is_vendored(path) or is_generated(path) or is_deprecated(path) or is_report_tool(path))
-
-
-def is_in_folder(path: str, *names: str) -> bool:
-    """Whether a folder of one of these names, in any case, holds the file."""
-    return any(part.lower() in names for part in PurePosixPath(path).parts[:-1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from loopline.audit.rule import ItemRule, Judgement, done, not_found, partial
 from loopline.audit.traces import (
@@ -114,7 +114,7 @@ def _is_about(name: str, subject: re.Pattern[str]) -> bool:
     return any(subject.search(part) for part in (parts[1:] or parts))
 
 
-def _opens_files(names: set[str]) -> bool:
+def _opens_files(names: Iterable[str]) -> bool:
     return any(_OPENS.search(name) for name in names)
 
 
