@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from loopline.repository import Dependency, read_texts
-from loopline.repository.dependencies import includes
 
 CASES: dict[str, tuple[str, set[tuple[str, str, str]]]] = {
     "requirements.txt": (
@@ -90,12 +89,3 @@ def test_the_views_tell_declared_from_locked() -> None:
     assert list(repository.locked) == ["torch"]
     assert repository.requirement_files == ["requirements.txt"]
     assert [repository.dependencies[name][0].is_pinned for name in "ab"] == [False, True]
-
-
-def test_included_files_are_told_from_the_root() -> None:
-    """`-r` and `-c`, relative to the file that has them."""
-    assert includes("req/dev.txt", "-r base.txt\n-c ../pins.txt\n--requirement more.txt\n") == [
-        "req/base.txt",
-        "pins.txt",
-        "req/more.txt",
-    ]

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from posixpath import normpath
 from typing import Any, Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -84,14 +83,6 @@ def _from_line(line: str, path: str, number: int | None, role: Role) -> Dependen
         return None if match is None else Dependency(canonicalize_name(match[1]), match[2] or "", path, number, role)
     specifier = "@" if requirement.url else str(requirement.specifier)
     return Dependency(canonicalize_name(requirement.name), specifier, path, number, role)
-
-
-def includes(path: str, text: str) -> list[str]:
-    """The files that a requirements file takes in by `-r` or `-c`, from the repository's root."""
-    folder = PurePosixPath(path).parent.as_posix()
-    return [
-        normpath(f"{folder}/{name}") for name in re.findall(r"^\s*(?:-r|-c|--requirement)[ =]?\s*(\S+)", text, re.M)
-    ]
 
 
 def _in_config(config: Config, name: str) -> Iterator[Dependency]:

@@ -11,7 +11,6 @@ from loopline.core.records.audit import Evidence
 from loopline.repository.configs import Config, at
 
 _PATH = re.compile(r"^\.github/workflows/[^/]+\.ya?ml$")
-_ACTION_PATH = re.compile(r"^(action|\.github/actions/.+/action)\.ya?ml$")
 
 
 @dataclass(frozen=True)
@@ -75,11 +74,6 @@ def is_workflow(path: str) -> bool:
     return bool(_PATH.match(path))
 
 
-def is_action(path: str) -> bool:
-    """Whether the file defines an action of the repository's own."""
-    return bool(_ACTION_PATH.match(path))
-
-
 def read_workflow(config: Config) -> Workflow | None:
     """The workflow that a YAML file describes; None where it has no jobs or no event."""
     jobs = config.get("jobs")
@@ -90,8 +84,7 @@ def read_workflow(config: Config) -> Workflow | None:
     return Workflow(config.path, str(config.get("name") or ""), events, tuple(read))
 
 
-def read_steps(config: Config, *place: str | int) -> tuple[Step, ...]:
-    """The steps listed at a place: a job's, or those of a composite action at `("runs", "steps")`."""
+def _read_steps(config: Config, *place: str | int) -> tuple[Step, ...]:
     steps = config.get(*place)
     if not isinstance(steps, list):
         return ()
@@ -117,7 +110,7 @@ def _read_job(config: Config, name: str, job: Mapping[str, Any]) -> Job:
         line=config.line("jobs", name),
         runs_on=job.get("runs-on"),
         matrix=matrix if isinstance(matrix, Mapping) else {},
-        steps=read_steps(config, "jobs", name, "steps"),
+        steps=_read_steps(config, "jobs", name, "steps"),
         uses=str(job.get("uses") or ""),
         is_off=_is_never(job.get("if")),
     )
