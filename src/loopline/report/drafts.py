@@ -55,6 +55,8 @@ def environment(sources: Sources) -> Draft:
 def structure(sources: Sources) -> Draft:
     """The largest folders and what is in them."""
     paths = [PurePosixPath(path) for path in sources.repository.own_paths]
+    if not paths:
+        return Draft(())
     tops = Counter(path.parts[0] for path in paths if len(path.parts) > 1 and not path.parts[0].startswith("."))
     found = [Sentence(f"The repository has {number(len(paths), 'file')} of its own.", ("git ls-files",))]
     for folder, count in tops.most_common(6):
