@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 import click
 
 import loopline
+from loopline.audit.checklist import ITEMS
+from loopline.audit.findings import FINDINGS
+from loopline.audit.findings.credentials import hide_credentials
+from loopline.audit.rule import FindingRule, ItemRule
 from loopline.cli.commands import COMMANDS
 from loopline.cli.entry import cli
 from loopline.core import records
+
+R = TypeVar("R", FindingRule, ItemRule)
 
 
 def command_reference() -> str:
@@ -123,4 +130,42 @@ def _record(kind: type[records.Record]) -> Iterator[str]:
     yield ""
 
 
-GENERATED = {"cli": command_reference, "api": name_reference}
+def rule_reference() -> str:
+    """Markdown for every rule of the audit: what it looks for, why, what mends it, its two examples."""
+    lines = ["## Findings", ""]
+    for category, rules in _grouped(FINDINGS, lambda rule: rule.category).items():
+        lines += [f"### {category}", ""]
+        for rule in rules:
+            lines += [f"#### `{rule.id}`", "", f"**{rule.title}** ({rule.severity}).", "", rule.looks_for, ""]
+            lines += [f"*Why.* {rule.why}", "", f"*What mends it.* {rule.fix}", ""]
+            past = {f"{file.path} in an old commit": file.text for file in rule.bad_past}
+            lines += [*_examples("Is found", {**rule.bad, **past}), *_examples("Is not found", rule.good)]
+    lines += ["## Checklist", ""]
+    for theme, items in _grouped(ITEMS, lambda rule: rule.theme).items():
+        lines += [f"### {theme}", ""]
+        for item in items:
+            lines += [f"#### `{item.id}`", "", f"**{item.asks}**", "", item.looks_for, ""]
+            lines += [f"*Why.* {item.why}", "", f"*How to get there.* {item.fix}", ""]
+            if not item.is_checkable:
+                lines += ["Files can only hint at it, so it is no part of the score.", ""]
+            lines += [*_examples("Done", item.good), *_examples("Not done", item.bad)]
+    return "\n".join(lines)
+
+
+def _grouped(rules: Iterable[R], key: Callable[[R], str]) -> dict[str, list[R]]:
+    found: dict[str, list[R]] = {}
+    for rule in rules:
+        found.setdefault(key(rule), []).append(rule)
+    return found
+
+
+def _examples(heading: str, files: Mapping[str, str]) -> Iterator[str]:
+    """Each file of an example as a code block, shortened where it is there for its size; made-up keys stay hidden."""
+    for path, text in files.items():
+        lines = hide_credentials(text[:2000]).rstrip("\n").splitlines()
+        shown = [line[:118] for line in lines[:40]]
+        more = [] if len(text) <= 2000 else [f"… {len(text):,} characters"]
+        yield from (f"{heading}: `{path}`", "", "~~~~text", *shown, *more, "~~~~", "")
+
+
+GENERATED = {"cli": command_reference, "api": name_reference, "audit-rules": rule_reference}

@@ -38,8 +38,10 @@ ALLOWED = {
     "jinja2": ["page"],
     "kagglehub": ["data.sources.kaggle"],
     "lightning": ["training"],
+    "markdown_it": ["report.count", "report.markup"],
     "matplotlib": ["plots"],
     "mlflow": ["registry", "tracking"],
+    "nh3": ["report.markup"],
     "omegaconf": ["training.compose"],
     "onnx": ["export", "testing"],
     "onnxruntime": ["predictor"],
@@ -50,6 +52,7 @@ ALLOWED = {
     "prosail": ["data.simulation"],
     "psutil": ["doctor", "runs", "tracking"],
     "pyarrow": ["data", "snapshots"],
+    "pygments": ["report.markup"],
     "requests": [],
     "rich": ["cli.output", "core.progress"],
     "sacrebleu": ["text_metrics"],
@@ -65,6 +68,7 @@ ALLOWED = {
     "transformers": ["networks.t5"],
     "uvicorn": ["serving"],
     "wandb": ["tracking"],
+    "yaml": ["repository.configs", "sweep.wandb_file"],
 }
 
 

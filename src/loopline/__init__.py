@@ -30,6 +30,7 @@ _EXPORTS = {
     "predict": "loopline.loop:predict",
     "serve": "loopline.loop:serve",
     "drift": "loopline.loop:drift",
+    "audit": "loopline.audit.project:audit_project",
     "doctor": "loopline.doctor:doctor",
     "demo": "loopline.demo:demo",
 }

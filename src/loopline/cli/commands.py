@@ -34,4 +34,6 @@ COMMANDS = (
     Command("Serve", "serve", "loopline.cli.serve:serve", "Serve a model over HTTP with dynamic batching."),
     Command("Serve", "ui", "loopline.cli.serve:ui", "Serve it with a page to upload, paste or photograph."),
     Command("Monitor", "drift", "loopline.cli.drift:drift", "Compare the prediction log with the bundle's reference."),
+    Command("Report", "report", "loopline.cli.report:report", "new, check, html, fill: a project's Markdown report."),
+    Command("Report", "audit", "loopline.cli.audit:audit", "What a project really does, proved from its files."),
 )

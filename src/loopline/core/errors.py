@@ -93,10 +93,12 @@ EXTRA_OF_PACKAGE = {
     "jinja2": "monitor",
     "kagglehub": "kaggle",
     "lightning": "train",
+    "markdown_it": "report",
     "matplotlib": "monitor",
     "mlflow": "track",
     "multipart": "serve",
     "omegaconf": "train",
+    "nh3": "report",
     "onnx": "train",
     "onnxruntime": "serve",
     "onnxscript": "train",
@@ -105,6 +107,7 @@ EXTRA_OF_PACKAGE = {
     "optuna": "sweep",
     "psutil": "track",
     "pyarrow": "data",
+    "pygments": "report",
     "python_multipart": "serve",
     "sacrebleu": "translate",
     "safetensors": "vision",
@@ -118,6 +121,7 @@ EXTRA_OF_PACKAGE = {
     "transformers": "translate",
     "uvicorn": "serve",
     "wandb": "wandb",
+    "yaml": "audit",
 }
 
 

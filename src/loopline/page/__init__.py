@@ -1,7 +1,7 @@
 """Layer 2: one self-contained HTML page from sections: no script, no other file, readable in print and in the dark.
 
 A page is a title and sections; a section is a heading and blocks; a block is one of the frozen classes below. Text is
-text: everything is escaped, so a label named `<b>` shows as `<b>`.
+text: everything but `Markup` is escaped, so a label named `<b>` shows as `<b>`.
 """
 
 from __future__ import annotations
@@ -127,7 +127,15 @@ class Figures:
     kind: ClassVar[str] = "figures"
 
 
-Block = Text | Code | Verdict | KeyFigures | Table | Figures
+@dataclass(frozen=True)
+class Markup:
+    """HTML that goes into the page as it is: whoever makes one has sanitised what came from outside."""
+
+    html: str
+    kind: ClassVar[str] = "markup"
+
+
+Block = Text | Code | Verdict | KeyFigures | Table | Figures | Markup
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The records through which stages meet: frozen Pydantic models, one module each."""
 
+from loopline.core.records.audit import Agreement, Audit, Evidence, Finding, Item, Severity, Verdict
 from loopline.core.records.bundle import (
     BundleCheck,
     FileEntry,
@@ -55,8 +56,10 @@ from loopline.core.records.sweep import (
 )
 
 __all__ = [
+    "Agreement",
     "AliasMove",
     "Artifact",
+    "Audit",
     "BundleCheck",
     "CalibrationBin",
     "ChannelStatistics",
@@ -73,11 +76,14 @@ __all__ = [
     "Duplicate",
     "Environment",
     "Evaluation",
+    "Evidence",
     "FileEntry",
+    "Finding",
     "FloatRange",
     "HardExample",
     "InputKind",
     "IntRange",
+    "Item",
     "LevelBand",
     "Metric",
     "ModelBundle",
@@ -96,6 +102,7 @@ __all__ = [
     "RunStatus",
     "Runtime",
     "SentenceExample",
+    "Severity",
     "Shard",
     "Signature",
     "SkippedFile",
@@ -112,5 +119,6 @@ __all__ = [
     "Trial",
     "TrialStatus",
     "ValueExample",
+    "Verdict",
     "utc_now",
 ]

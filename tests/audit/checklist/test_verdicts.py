@@ -1,0 +1,394 @@
+"""Close cases, each of which some repository has: what counts, what is half, what is nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from loopline.audit import ITEMS
+from loopline.core.records.audit import Verdict
+from loopline.repository import History, read_texts
+
+RULES = {item.id: item for item in ITEMS}
+OWN = {
+    "src/leaves/__init__.py": "",
+    "src/leaves/data.py": "class Leaves: pass\ntransform = 1\n",
+    "src/leaves/model.py": "",
+}
+WORKFLOW = "on: push\njobs:\n  t:\n    runs-on: x\n    steps:\n      - run: {}\n"
+ROUTE = (
+    "from fastapi import FastAPI\nfrom leaves.model import keep\napp = FastAPI()\n\n@app.post('/predict')\n"
+    "def predict(x):\n    return keep(x)\n"
+)
+BUCKET = {"src/leaves/train.py": "from google.cloud import storage\nstorage.Client()\n"}
+LOADER = "from torch.utils.data import DataLoader\n{}\nDataLoader(data, num_workers={})\n"
+SWEEP = "method: bayes\nparameters:\n  lr: {min: 0, max: 1}\n"
+
+CASES: list[tuple[str, Verdict, dict[str, str]]] = [
+    # Structure and environment.
+    ("cookiecutter", "partial", {"src/leaves/model.py": "", "tests/test_model.py": ""}),
+    ("env", "done", {"Makefile": "env:\n\tconda create --name leaves\n"}),
+    ("env", "partial", {"requirements.txt": "torch\n"}),
+    ("arch_diagram", "done", {"docs/architecture.svg": "<svg/>"}),
+    ("arch_diagram", "done", {"README.md": "```mermaid\ngraph TD\n```\n"}),
+    ("arch_diagram", "not found", {"reports/figures/overview.png": ""}),
+    ("arch_diagram", "done", {"r.md": "**Include the overall architecture of your system**\n\n<img src='x.png'>\n"}),
+    (
+        "arch_diagram",
+        "not found",
+        {"r.md": "* [x] architectural diagram\n\n> ![a](overall architecture)\n\n# Next\n\n![b](b.png)\n"},
+    ),
+    # Data.
+    ("data_script", "partial", {"src/data/make_dataset.py": "import torch\ntorch.save(1, 'x')\n"}),
+    (
+        "data_script",
+        "partial",
+        {"src/leaves/utils/download.py": "import requests\ndef get():\n    requests.get('x')\n"},
+    ),
+    ("data_vc", "partial", {".dvc/config": "['remote \"a\"']\nurl = gs://a\n"}),
+    ("data_vc", "done", {".gitattributes": "*.csv filter=lfs\n"}),
+    (
+        "gcp_bucket",
+        "partial",
+        BUCKET
+        | {
+            "README.md": (
+                "* [x] Create a data storage in GCP Bucket and link this with your data version control setup\n"
+            )
+        },
+    ),
+    ("gcp_bucket", "done", BUCKET | {"README.md": "* [x] Create a data storage on `gcp` for you data\n"}),
+    ("gcp_bucket", "partial", {"a.sh": "gsutil cp x gs://leaves/x\n"}),
+    (
+        "wf_data",
+        "not found",
+        {
+            ".github/workflows/a.yaml": WORKFLOW.format("pytest").replace(
+                "on: push", "on: {push: {paths: ['!data/**']}}"
+            )
+        },
+    ),
+    # Quality.
+    ("pep8", "partial", {".flake8": "[flake8]\n"}),
+    (
+        "logging",
+        "partial",
+        {"src/data.py": "import logging\nlogging.getLogger(__name__).info('making final data set from raw data')\n"},
+    ),
+    ("logging", "done", {"src/a.py": "from leaves.logs import logger\nlogger.info('x')\n"}),
+    ("logging", "done", {"src/a.py": "from loguru import logger\nlogger.success('x')\n"}),
+    ("logging", "not found", {"tests/test_a.py": "import logging\nlogging.info('x')\n"}),
+    ("cli", "done", {"src/a.py": "import argparse\nargparse.ArgumentParser().parse_args()\n"}),
+    ("cli", "done", {"pyproject.toml": "[project.scripts]\nleaves = 'leaves:main'\n"}),
+    ("cli", "not found", {"src/a.py": "import click\n@click.command()\ndef main(path):\n    print(path)\n"}),
+    ("cli", "not found", {"reports/report.py": "import click\n@click.command()\ndef main(): pass\n"}),
+    ("precommit", "partial", {".pre-commit-config.yaml": "repos: []\n"}),
+    # Containers.
+    ("dockerfiles", "partial", {"Dockerfile": "FROM python\nCMD python\n"}),
+    (
+        "docker_trigger",
+        "partial",
+        {
+            "cloudbuild.yaml": (
+                "steps:\n- name: gcr.io/cloud-builders/docker\n  args: [build, -t, 'gcr.io/<project-id>/x', .]\n"
+            )
+        },
+    ),
+    ("docker_trigger", "partial", {"cloudbuild.yaml": "steps: [{name: x}]\nimages: [y]\n"}),
+    (
+        "docker_trigger",
+        "done",
+        {".github/workflows/a.yaml": WORKFLOW.replace("run: {}", "uses: docker/build-push-action@v6")},
+    ),
+    # Experiments.
+    ("config_files", "partial", {"configs/train.yaml": "lr: 1\n", "src/train.py": "lr = 1\n"}),
+    ("config_files", "not found", {"configs/sweep.yaml": SWEEP, "src/train.py": "import yaml\nyaml.safe_load('x')\n"}),
+    (
+        "config_files",
+        "done",
+        {
+            "src/conf/default.yaml": "lr: 1\n",
+            "src/train.py": "import wandb\n\ndef f(path='src/conf/default.yaml'):\n    wandb.init(config=path)\n",
+        },
+    ),
+    (
+        "model_train",
+        "done",
+        {"src/train.py": "from ultralytics import YOLO\nmodel = YOLO('x')\nmodel.train(data='y')\n"},
+    ),
+    (
+        "config_files",
+        "done",
+        {"conf/a.yaml": "lr: 1\n", "src/a.py": "import hydra\n@hydra.main('../conf')\ndef f(c): fit(c)\n"},
+    ),
+    (
+        "config_files",
+        "done",
+        {"configs/a.json": '{"lr": 1}', "src/a.py": "import json\nc = json.load(open('configs/a.json'))\n"},
+    ),
+    (
+        "config_files",
+        "partial",
+        {"configs/a.json": '{"lr": 1}', "src/a.py": "import json\nc = json.load(open('labels'))\n"},
+    ),
+    (
+        "config_files",
+        "done",
+        {
+            "config.yaml": "lr: 1\n",
+            "src/a.py": "from pydantic_settings import BaseSettings\nclass S(BaseSettings):\n    p = 'config.yaml'\n",
+        },
+    ),
+    ("gcp_train", "partial", {"src/a.py": "data = '/gcs/leaves/data'\n"}),
+    ("gcp_train", "done", {"configs/a.yaml": "workerPoolSpecs:\n  replicaCount: 1\n"}),
+    ("deploy_cloud", "done", {"gcloud_functions/main.py": "def predict(request): pass\n"}),
+    ("deploy_cloud", "done", {"service.yaml": "apiVersion: serving.knative.dev/v1\n"}),
+    ("gcp_project", "cannot be seen", {"a.sh": "docker push gcr.io/leaves-123/x\n"}),
+    ("wandb", "not found", {"src/a.py": "import wandb\nif False:\n    wandb.log(1)\n"}),
+    ("profiling", "done", {"src/train.py": "import lightning as L\nL.Trainer(profiler='simple')\n"}),
+    ("profiling", "not found", {"src/train.py": "import lightning as L\nL.Trainer(profiler=None)\n"}),
+    ("profiling", "done", {"conf/trainer.yaml": "trainer:\n  profiler: simple\n"}),
+    ("wandb", "partial", {"a.ipynb": '{"cells": [{"cell_type": "code", "source": "import wandb\\nwandb.log(1)"}]}'}),
+    ("wandb", "done", {"conf/logger.yaml": "_target_: lightning.pytorch.loggers.WandbLogger\n"}),
+    (
+        "wandb",
+        "done",
+        {"src/a.py": "from transformers import TrainingArguments\nTrainingArguments(report_to='wandb')\n"},
+    ),
+    ("sweep", "partial", {"sweep.yaml": SWEEP}),
+    ("sweep", "done", {"conf/a.yaml": "hydra:\n  sweeper:\n    params:\n      lr: 1,2\n"}),
+    ("lightning", "done", {"conf/trainer.yaml": "_target_: pytorch_lightning.Trainer\n"}),
+    # Tests.
+    (
+        "tests_data",
+        "partial",
+        OWN | {"tests/test_data.py": "from leaves.data import transform\ndef test_it():\n    assert transform(1)\n"},
+    ),
+    (
+        "tests_data",
+        "partial",
+        OWN
+        | {
+            "tests/test_data.py": (
+                "import pytest\nfrom leaves.data import Leaves\n@pytest.mark.skip(reason='x')\ndef "
+                "test_it():\n    assert Leaves()\n"
+            )
+        },
+    ),
+    (
+        "tests_data",
+        "done",
+        {"tests/test_data.py": "import torch\ndef test_it():\n    assert torch.load('data/processed/train.pt')\n"},
+    ),
+    (
+        "tests_data",
+        "partial",
+        OWN | {"tests/test_data.py": "from leaves.data import Leaves\ndef test_it():\n    Leaves()\n"},
+    ),
+    (
+        "tests_data",
+        "done",
+        OWN
+        | {
+            "tests/test_a.py": (
+                "import pytest\nfrom leaves.data import Leaves\n@pytest.fixture\ndef data():\n    return "
+                "Leaves()\ndef test_it(data):\n    assert data\n"
+            )
+        },
+    ),
+    (
+        "tests_data",
+        "not found",
+        OWN | {"tests/test_api.py": "from leaves.api import app\ndef test_invalid_data():\n    assert app\n"},
+    ),
+    (
+        "tests_model",
+        "not found",
+        OWN | {"tests/test_data.py": "from leaves.data import train_data\ndef test_it():\n    assert train_data()\n"},
+    ),
+    ("coverage", "partial", {"codecov.yml": "comment: false\n"}),
+    ("coverage", "done", {"pyproject.toml": "[tool.pytest.ini_options]\naddopts = '--cov=src'\n"}),
+    ("coverage", "done", {".coverage": "x"}),
+    (
+        "api_tests",
+        "partial",
+        {
+            "tests/integration/test_api.py": (
+                "from fastapi.testclient import TestClient\ndef test_it():\n    assert TestClient(app).get('/')\n"
+            ),
+            ".github/workflows/a.yaml": WORKFLOW.format("pytest tests/unit"),
+        },
+    ),
+    ("load_test", "not found", {"src/download_test.py": "import requests\nrequests.get('x')\n"}),
+    ("load_test", "done", {"load_tests/run.js": "import http from 'k6/http'\n"}),
+    # Continuous integration.
+    (
+        "ci",
+        "partial",
+        {".github/workflows/a.yaml": WORKFLOW.format("pytest").replace("on: push", "on: workflow_dispatch")},
+    ),
+    ("ci", "done", {".gitlab-ci.yml": "test:\n  script: pytest\n"}),
+    ("ci", "not found", {".github/workflows/a.yaml": WORKFLOW.format("echo hello")}),
+    (
+        "ci_lint",
+        "done",
+        {
+            ".github/workflows/a.yaml": WORKFLOW.format("tox -e lint"),
+            "tox.ini": "[testenv:lint]\ncommands = flake8 src\n",
+        },
+    ),
+    ("ci_lint", "done", {".github/workflows/a.yaml": WORKFLOW.replace("run: {}", "uses: chartboost/ruff-action@v1")}),
+    (
+        "ci_matrix",
+        "not found",
+        {
+            ".github/workflows/a.yaml": WORKFLOW.format("x").replace(
+                "steps:", "strategy: {matrix: {service: [a, b]}}\n    steps:"
+            )
+        },
+    ),
+    (
+        "ci_matrix",
+        "done",
+        {
+            ".github/workflows/a.yaml": WORKFLOW.format("x").replace(
+                "steps:", "strategy: {matrix: {include: [{python: '3.11'}, {python: '3.12'}, 5]}}\n    steps:"
+            )
+        },
+    ),
+    (
+        "wf_data",
+        "not found",
+        {
+            ".github/workflows/a.yaml": WORKFLOW.format("pytest").replace(
+                "on: push", "on: {push: {paths: [src/data/**]}}"
+            )
+        },
+    ),
+    ("ci_cache_matrix", "partial", {".github/workflows/a.yaml": WORKFLOW.replace("run: {}", "uses: actions/cache@v4")}),
+    (
+        "wf_registry",
+        "partial",
+        {".github/workflows/a.yaml": WORKFLOW.format("x").replace("on: push", "on: {push: {paths: ['models/**']}}")},
+    ),
+    # Cloud.
+    ("gcp_train", "done", {"a.sh": "gcloud ai custom-jobs create --config x\n"}),
+    ("gcp_train", "cannot be seen", {"src/train.py": "x = 1\n"}),
+    ("deploy_cloud", "done", {"README.md": "https://leaves-abc123-ew.a.run.app/docs\n"}),
+    (
+        "deploy_cloud",
+        "done",
+        {".github/workflows/a.yaml": WORKFLOW.replace("run: {}", "uses: google-github-actions/deploy-cloudrun@v2")},
+    ),
+    (
+        "deploy_cloud",
+        "not found",
+        {"README.md": "https://your-service.run.app https://x-<hash>-ew.a.run.app https://a-...run.app\n"},
+    ),
+    ("deploy_cloud", "partial", {"Dockerfile": "FROM x\nCMD uvicorn app:app --port $PORT\n"}),
+    ("cloud_monitoring", "cannot be seen", {"a.sh": "gcloud run deploy x\n"}),
+    ("alerts", "cannot be seen", {"a.sh": "gcloud run deploy x\n"}),
+    # Serving and monitoring.
+    ("fastapi", "partial", {"app.py": "from flask import Flask\napp = Flask(__name__)\n"}),
+    ("torchserve", "done", {"models/instructions.txt": "1. torchserve --start --model-store x\n"}),
+    ("onnx_bentoml", "done", {"src/a.py": "def f(model):\n    model.to_onnx('x')\n"}),
+    ("frontend", "done", {"app/package.json": '{"dependencies": {"react": "1"}}'}),
+    ("frontend", "not found", {"reports/drift.html": "<script></script>"}),
+    ("drift", "done", {"src/drift.py": "from scipy.stats import ks_2samp\ndef check(a, b):\n    ks_2samp(a, b)\n"}),
+    (
+        "drift",
+        "not found",
+        {"src/stats.py": "from scipy.stats import ks_2samp\ndef check(a, b):\n    ks_2samp(a, b)\n"},
+    ),
+    (
+        "io_collection",
+        "done",
+        {
+            "src/leaves/api.py": ROUTE,
+            "src/leaves/model.py": "import json\ndef keep(x):\n    json.dump(x, open('x', 'w'))\n",
+        },
+    ),
+    (
+        "io_collection",
+        "not found",
+        {"src/leaves/api.py": ROUTE, "src/leaves/model.py": "def keep(x):\n    open('upload', 'wb').write(x)\n"},
+    ),
+    ("mon_system", "cannot be seen", {"a.sh": "gcloud run deploy x\n"}),
+    # Scaling.
+    ("dist_data", "done", {"src/a.py": LOADER.format("import os", "os.cpu_count()")}),
+    ("dist_data", "done", {"src/a.py": LOADER.format("import multiprocessing as m\ncores = m.cpu_count()", "cores")}),
+    ("dist_data", "done", {"src/a.py": LOADER.format("for i in range(4):\n    pass", "i")}),
+    ("dist_data", "done", {"src/a.py": LOADER.format("", "cfg.num_workers"), "conf/a.yaml": "num_workers: 4\n"}),
+    ("dist_data", "not found", {"src/a.py": LOADER.format("", "cfg.num_workers"), "conf/a.yaml": "num_workers: 0\n"}),
+    ("dist_data", "done", {"src/a.py": LOADER.format("p.add_argument('-j', '--workers', default=2)", "args.workers")}),
+    (
+        "dist_data",
+        "not found",
+        {
+            "src/a.py": (
+                "from torch.utils.data import DataLoader\ndef f(num_workers=0):\n    DataLoader(d, "
+                "num_workers=num_workers)\n"
+            )
+        },
+    ),
+    (
+        "dist_data",
+        "done",
+        {
+            "src/a.py": (
+                "from torch.utils.data import DataLoader\ndef f(*, num_workers=2):\n    DataLoader(d, "
+                "num_workers=num_workers)\n"
+            )
+        },
+    ),
+    (
+        "dist_data",
+        "done",
+        {
+            "src/a.py": (
+                "from torch.utils.data import DataLoader\nclass C:\n    n_workers: int = Field(default=3)\n"
+                "DataLoader(d, num_workers=C.n_workers)\n"
+            )
+        },
+    ),
+    (
+        "dist_data",
+        "done",
+        {"src/a.py": "from torch.utils.data import DataLoader\nmore = {'num_workers': 3}\nDataLoader(d, **more)\n"},
+    ),
+    ("dist_data", "done", {"conf/a.yaml": "_target_: leaves.Data\nnum_workers: 2\n"}),
+    ("dist_data", "done", {"src/a.py": LOADER.format("f(num_workers=2)", "x.num_workers")}),
+    ("dist_train", "done", {"conf/trainer.yaml": "devices: 2\n"}),
+    ("dist_train", "done", {"src/a.py": "import lightning as L\nL.Trainer(devices=-1, strategy='ddp')\n"}),
+    ("dist_train", "done", {"a.sh": "torchrun --nproc_per_node 2 train.py\n"}),
+    ("quant", "partial", {"src/a.py": "import torch\ntorch.jit.script(model)\n"}),
+    (
+        "quant",
+        "done",
+        {"src/a.py": "from transformers import AutoModel\nAutoModel.from_pretrained('x', load_in_8bit=True)\n"},
+    ),
+    # Documentation.
+    (
+        "docs",
+        "not found",
+        {
+            "docs/getting-started.rst": "Getting started\n====\n\nThis is where you describe "
+            + "how to get set up " * 20
+        },
+    ),
+    ("docs_published", "partial", {"tasks.py": "def docs(ctx):\n    ctx.run('mkdocs gh-deploy')\n"}),
+]
+
+
+@pytest.mark.parametrize(("item", "verdict", "texts"), CASES)
+def test_close_cases(item: str, verdict: Verdict, texts: dict[str, str]) -> None:
+    """As a reader of the code would decide."""
+    judgement = RULES[item].check(read_texts(texts))
+    assert judgement.verdict == verdict, judgement
+    if verdict == "partial":
+        assert judgement.evidence
+
+
+def test_a_branch_of_pages_is_a_publication() -> None:
+    """History tells what no file does."""
+    assert RULES["docs_published"].check(read_texts({}, history=History(branches=("gh-pages",)))).verdict == "done"
+    assert RULES["write_access"].check(read_texts({}, history=History(num_authors=2))).evidence

