@@ -183,3 +183,17 @@ def test_resnet_over_the_mirror_image() -> None:
     torch.testing.assert_close(network(x_NCHW), network(mirrored_NCHW))
     plain_NK = (network.network(x_NCHW)[0] + network.network(mirrored_NCHW)[0]) / 2  # type: ignore[operator]  # a module
     torch.testing.assert_close(network(x_NCHW)[0], plain_NK)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_resnet_over_two_shifts(mirror: bool) -> None:
+    """In use it answers with the mean over the picture moved up left and down right, its edges repeated."""
+    config = {"width": 4, "test_time_shift_px": 2, "test_time_mirror": mirror}
+    network = build_network("resnet", config, input_shape=(3, 16, 16), num_outputs=3).eval()
+    x_NCHW = torch.randn(4, 3, 16, 16)
+    before, after = torch.arange(-2, 14).clamp(min=0), torch.arange(2, 18).clamp(max=15)
+    views = [x_NCHW[:, :, places][:, :, :, places] for places in (before, after)]
+    if mirror:
+        views += [view_NCHW.flip(3) for view_NCHW in views]
+    outputs = [network.network(view_NCHW)[0] for view_NCHW in views]  # type: ignore[operator]  # a module
+    torch.testing.assert_close(network(x_NCHW)[0], sum(outputs) / len(outputs))

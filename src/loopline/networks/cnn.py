@@ -13,8 +13,8 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from loopline.networks.flips import over_flips
 from loopline.networks.network import MAX_EMBEDDING, Network, NetworkConfig, conv_block
+from loopline.networks.views import ALL_FLIPS, NO_FLIPS, over_views
 
 
 class CnnConfig(NetworkConfig):
@@ -28,7 +28,8 @@ class CnnConfig(NetworkConfig):
     test_time_flips: bool = False
 
     def build(self, *, input_shape: tuple[int, ...], num_outputs: int) -> Network:
-        return over_flips(Cnn(self, in_channels=input_shape[0], num_outputs=num_outputs), self.test_time_flips)
+        network = Cnn(self, in_channels=input_shape[0], num_outputs=num_outputs)
+        return over_views(network, flips=ALL_FLIPS if self.test_time_flips else NO_FLIPS)
 
 
 class Cnn(Network):

@@ -13,8 +13,8 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from loopline.networks.flips import MIRROR, over_flips
 from loopline.networks.network import MAX_EMBEDDING, Network, NetworkConfig, Residual, conv_block
+from loopline.networks.views import MIRROR, NO_FLIPS, over_views
 
 _MAX_CHANNELS = 512
 _LAST_PX = 4
@@ -32,11 +32,14 @@ class ResnetConfig(NetworkConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     # Outputs are means over the picture and its mirror image when the network is used; this takes twice as long.
     test_time_mirror: bool = False
+    # Outputs are means over the picture moved so many pixels up left and down right; twice as long again.
+    test_time_shift_px: int = Field(default=0, ge=0, le=16)
 
     def build(self, *, input_shape: tuple[int, ...], num_outputs: int) -> Network:
         stages = self.stages or max(1, min(6, int(math.log2(min(input_shape[1:]) / _LAST_PX))))
         network = Resnet(self, stages=stages, in_channels=input_shape[0], num_outputs=num_outputs)
-        return over_flips(network, self.test_time_mirror, MIRROR)
+        flips = MIRROR if self.test_time_mirror else NO_FLIPS
+        return over_views(network, flips=flips, shift_px=self.test_time_shift_px)
 
 
 class Resnet(Network):

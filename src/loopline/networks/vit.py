@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from loopline.core.errors import ConfigError
-from loopline.networks.flips import over_flips
 from loopline.networks.network import MAX_EMBEDDING, Network, NetworkConfig
+from loopline.networks.views import ALL_FLIPS, NO_FLIPS, over_views
 
 
 class VitConfig(NetworkConfig):
@@ -49,9 +49,8 @@ class VitConfig(NetworkConfig):
                 "both lengths to divide the picture's."
             )
         grid = (height // self.patch_height, width // self.patch_width)
-        return over_flips(
-            Vit(self, in_channels=input_shape[0], grid=grid, num_outputs=num_outputs), self.test_time_flips
-        )
+        network = Vit(self, in_channels=input_shape[0], grid=grid, num_outputs=num_outputs)
+        return over_views(network, flips=ALL_FLIPS if self.test_time_flips else NO_FLIPS)
 
 
 class Vit(Network):
