@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,29 @@ def corpus(workspace: Workspace, tmp_path: Path) -> None:
     loopline.data.snapshot(
         f"parallel:{folder}", name="toy", task="translation", options=Options(columns=columns), workspace=workspace
     )
+
+
+@pytest.mark.slow
+def test_no_sentence_leaves_home(
+    corpus: None, workspace: Workspace, tmp_path: Path, walk: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of confidential pairs no sentence stands in a run, bundle, log of answers, page or message."""
+    caplog.set_level(logging.INFO)
+    options = Options(columns=Columns(input="en", target="de"), confidential=True)
+    folder = tmp_path / "toy"
+    loopline.data.snapshot(
+        f"parallel:{folder}", name="quiet", task="translation", options=options, workspace=workspace
+    )
+    walked = walk("quiet", (*RECIPE, "trainer.max_epochs=2", "tracking=mlflow"))
+    assert walked.bundle.reference.is_simulated
+    sentences = [sentence.encode() for pair in _pairs() for sentence in pair]
+    home = (workspace.root / "data", workspace.cache)
+    paths = [path for path in workspace.root.rglob("*") if path.is_file() and not path.is_relative_to(home[0])]
+    left = [path for path in paths if not path.is_relative_to(home[1])]
+    assert len(left) > 30
+    said = [walked.page, *(record.getMessage() for record in caplog.records)]
+    for content in (*(path.read_bytes() for path in left), "\n".join(said).encode()):
+        assert not any(sentence in content for sentence in sentences)
 
 
 @pytest.fixture

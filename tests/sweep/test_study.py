@@ -105,6 +105,14 @@ def test_pruners_end_trials_early(computed: ModuleType, workspace: Workspace, pr
     assert trials[0].status == "completed"
 
 
+def test_a_trial_that_ran_to_its_end_is_completed(computed: ModuleType, workspace: Workspace) -> None:
+    """With a warm-up as long as the training nothing is pruned, however bad."""
+    pruning = Pruning(name="median", warmup_epochs=computed.NUM_EPOCHS)
+    settings = SweepSettings(sampler="grid", pruning=pruning, name="warm")
+    trials, _ = searched(computed.plan(workspace, WORSE_AND_WORSE, settings=settings), 12)
+    assert {trial.status for trial in trials} == {"completed"}
+
+
 def test_halving_lets_fewer_go_on_where_its_factor_is_larger(computed: ModuleType, workspace: Workspace) -> None:
     """After the first epoch, one in two goes on, or one in six, of good and bad trials in turn."""
     grid = "lr=" + ",".join(f"1e-{exponent}" for exponent in (2, 8, 3, 9, 4, 10, 5, 11, 6, 12, 7, 13))

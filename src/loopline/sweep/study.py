@@ -64,14 +64,15 @@ class TrialStudy:
         return self.trial(number)
 
     def report(self, number: int, epochs: Sequence[float]) -> bool:
-        """Tells the metric after each epoch so far; true where a new one is so bad that the trial should end."""
+        """Tells the metric after each epoch so far; true where a new one is so bad that the trial should end early."""
         trial = self._live(number)
         known = len(self._frozen()[number].intermediate_values)
         outdone = False
         for epoch, value in enumerate(epochs[known:], start=known + 1):
             trial.report(value, epoch)
             outdone = trial.should_prune() or outdone
-        return outdone
+        # After its last epoch there is nothing left to save: a trial that ran to its end counts.
+        return outdone and len(epochs) < self._sweep.max_epochs
 
     def complete(self, number: int) -> None:
         """Ends a trial with the value of its best epoch."""
