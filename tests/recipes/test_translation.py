@@ -76,9 +76,7 @@ def test_no_sentence_leaves_home(
     caplog.set_level(logging.INFO)
     options = Options(columns=Columns(input="en", target="de"), confidential=True)
     folder = tmp_path / "toy"
-    loopline.data.snapshot(
-        f"parallel:{folder}", name="quiet", task="translation", options=options, workspace=workspace
-    )
+    loopline.data.snapshot(f"parallel:{folder}", name="quiet", task="translation", options=options, workspace=workspace)
     walked = walk("quiet", (*RECIPE, "trainer.max_epochs=2", "tracking=mlflow"))
     assert walked.bundle.reference.is_simulated
     sentences = [sentence.encode() for pair in _pairs() for sentence in pair]

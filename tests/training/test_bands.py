@@ -59,13 +59,11 @@ def test_plots_of_several_sizes_need_one_given() -> None:
 
 
 def test_flips_along_both_axes_are_independent() -> None:
-    """Of four examples, one for each quarter of the random number, each is turned another way."""
+    """Of four examples, one for each side, each is turned another way."""
     x_NHWC = np.arange(4 * 3 * 2 * 1).reshape(4, 3, 2, 1)
-    draws_NR = np.zeros((4, 3))
-    draws_NR[:, 0] = (0.1, 0.4, 0.6, 0.9)
-    draws_NR[:, 1:] = 0.5
-    turned = AugmentConfig(flip=True, flip_vertical=True).apply(x_NHWC, draws_NR, epoch=0)
+    draws_NR, sides_N = np.full((4, 2), 0.5), np.array([3, 1, 2, 0])
+    turned = AugmentConfig(flip=True, flip_vertical=True).apply(x_NHWC, draws_NR, sides_N=sides_N, epoch=0)
     expected = [x_NHWC[0, ::-1, ::-1], x_NHWC[1, :, ::-1], x_NHWC[2, ::-1], x_NHWC[3]]
     np.testing.assert_array_equal(turned, np.stack(expected))
-    only = AugmentConfig(flip_vertical=True).apply(x_NHWC, draws_NR, epoch=0)
+    only = AugmentConfig(flip_vertical=True).apply(x_NHWC, draws_NR, sides_N=sides_N, epoch=0)
     np.testing.assert_array_equal(only, np.stack([x_NHWC[0, ::-1], x_NHWC[1], x_NHWC[2, ::-1], x_NHWC[3]]))

@@ -11,11 +11,13 @@ import torch
 
 from loopline.core.workspace import Workspace
 from loopline.snapshots import open_snapshot
-from loopline.training.augment import NUM_DRAWS, AugmentConfig
+from loopline.training.augment import NUM_DRAWS, AugmentConfig, sides
 from loopline.training.batches import Batch, Batches, BatchKey, Loader, Shuffle
 from loopline.transforms import build_pipeline, image_steps
 
 Make = Callable[..., Batches]
+# The side of one example that no flip changes.
+ASIDE = np.zeros(1, dtype=np.int64)
 
 
 @pytest.fixture
@@ -24,9 +26,14 @@ def make(digits: Workspace) -> Make:
     pipeline = build_pipeline(image_steps(height=16, width=16, mode="L", mean=[0.5], std=[0.25]))
 
     def batches(
-        *, seed: int = 3, batch_size: int = 64, max_examples: int | None = None, split: str = "train"
+        *,
+        seed: int = 3,
+        batch_size: int = 64,
+        max_examples: int | None = None,
+        split: str = "train",
+        shift_px: int = 2,
     ) -> Batches:
-        shuffle = Shuffle(seed, AugmentConfig(flip=True, shift_px=2)) if split == "train" else None
+        shuffle = Shuffle(seed, AugmentConfig(flip=True, shift_px=shift_px)) if split == "train" else None
         reader = open_snapshot("digits", digits).split(split)
         return Batches(
             reader, pipeline, digits.cache, batch_size=batch_size, max_examples=max_examples, shuffle=shuffle
@@ -108,23 +115,47 @@ def test_loader_draws_nothing_from_the_global_generator(make: Make) -> None:
 
 
 def test_flip_mirrors() -> None:
-    """A draw below one half mirrors; without a shift nothing else happens."""
+    """A side with the first bit mirrors; without a shift nothing else happens."""
     x_NHWC = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4, 1)
     draws = np.full((2, NUM_DRAWS), 0.5)
-    draws[1, 0] = 0.49
-    out = AugmentConfig(flip=True).apply(x_NHWC, draws, epoch=0)
+    out = AugmentConfig(flip=True).apply(x_NHWC, draws, sides_N=np.array([2, 1]), epoch=0)
     assert np.array_equal(out[0], x_NHWC[0])
     assert np.array_equal(out[1], x_NHWC[1, :, ::-1])
+
+
+def test_every_example_is_seen_from_all_sides_in_turn() -> None:
+    """Mirrored in every second epoch, upside down in two of four; the first side is drawn by the seed."""
+    sides_EN = np.stack([sides(1000, seed=1, epoch=epoch) for epoch in range(8)])
+    assert np.array_equal(sides_EN[1:] & 1, 1 - (sides_EN[:-1] & 1))
+    assert (np.sort(sides_EN[:4], axis=0) == np.arange(4)[:, None]).all()
+    assert np.array_equal(sides_EN[:4], sides_EN[4:])
+    assert np.bincount(sides_EN[0]).min() > 200
+    assert not np.array_equal(sides_EN[0], sides(1000, seed=2, epoch=0))
+
+
+def test_batches_turn_the_examples_that_their_sides_say(make: Make) -> None:
+    """Two epochs show each example once as it is and once mirrored, wherever it stands in their orders."""
+    batches = make(batch_size=8, shift_px=0)
+    seen: dict[bytes, int] = {}
+    for epoch in range(2):
+        for index in range(len(batches)):
+            for x_CHW in batches[BatchKey(epoch, index)].x_N:
+                for side, each_CHW in enumerate((x_CHW, x_CHW.flip(2))):
+                    key = each_CHW.contiguous().numpy().tobytes()
+                    seen[key] = seen.get(key, 0) | 1 << side
+    # From both epochs together: what was shown, and what was its mirror image.
+    shown_both_ways = sum(sides_seen == 3 for sides_seen in seen.values())
+    assert shown_both_ways > 1.8 * (batches.num_examples - 16)
 
 
 def test_shift_moves_and_repeats_the_edge() -> None:
     """The smallest and largest draws move by `shift_px` each way; nothing new comes in but the edge."""
     x_NHWC = np.arange(1 * 4 * 4, dtype=np.uint8).reshape(1, 4, 4, 1)
     config = AugmentConfig(shift_px=1)
-    down = config.apply(x_NHWC, np.array([[0.9, 0.0, 0.5]]), epoch=0)
+    down = config.apply(x_NHWC, np.array([[0.0, 0.5]]), sides_N=ASIDE, epoch=0)
     assert np.array_equal(down[0, 1:], x_NHWC[0, :3])
     assert np.array_equal(down[0, 0], x_NHWC[0, 0])
-    left = config.apply(x_NHWC, np.array([[0.9, 0.5, 0.999]]), epoch=0)
+    left = config.apply(x_NHWC, np.array([[0.5, 0.999]]), sides_N=ASIDE, epoch=0)
     assert np.array_equal(left[0, :, :3], x_NHWC[0, :, 1:])
 
 
@@ -132,15 +163,15 @@ def test_a_window_is_a_part_at_full_size() -> None:
     """The smallest and largest draws give the corners; later epochs see the whole picture."""
     x_NHWC = np.arange(1 * 4 * 4, dtype=np.uint8).reshape(1, 4, 4, 1)
     config = AugmentConfig(window_px=2, window_epochs=3)
-    corner = config.apply(x_NHWC, np.array([[0.9, 0.0, 0.999]]), epoch=2)
+    corner = config.apply(x_NHWC, np.array([[0.0, 0.999]]), sides_N=ASIDE, epoch=2)
     assert np.array_equal(corner[0], x_NHWC[0, :2, 2:])
-    assert config.apply(x_NHWC, np.array([[0.9, 0.0, 0.999]]), epoch=3) is x_NHWC
+    assert config.apply(x_NHWC, np.array([[0.0, 0.999]]), sides_N=ASIDE, epoch=3) is x_NHWC
 
 
 def test_no_augmentation_copies_nothing() -> None:
     """The default leaves images as they are."""
     x_NHWC = np.zeros((1, 4, 4, 3), dtype=np.uint8)
-    assert AugmentConfig().apply(x_NHWC, np.zeros((1, NUM_DRAWS)), epoch=0) is x_NHWC
+    assert AugmentConfig().apply(x_NHWC, np.zeros((1, NUM_DRAWS)), sides_N=ASIDE, epoch=0) is x_NHWC
 
 
 def test_a_balanced_epoch_holds_every_class_equally(digits: Workspace, make: Make) -> None:

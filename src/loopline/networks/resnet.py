@@ -48,7 +48,14 @@ class Resnet(Network):
     def __init__(self, config: ResnetConfig, *, stages: int, in_channels: int, num_outputs: int) -> None:
         super().__init__()
         channels = config.width
-        layers: list[nn.Module] = [conv_block(in_channels, channels), nn.MaxPool2d(2)]
+        # Normalised after the pooling, there is a quarter to normalise: where the scale is positive, as good as before.
+        stem = nn.Sequential(
+            nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        )
+        layers: list[nn.Module] = [stem]
         for stage in range(stages):
             if stage:
                 wider = min(2 * channels, _MAX_CHANNELS)

@@ -21,8 +21,12 @@ from loopline.training.trivial import trivial_augment
 from loopline.transforms import Pipeline
 
 # Columns of the random numbers.
-_FLIP, _UP, _LEFT = range(3)
-NUM_DRAWS = 3
+_UP, _LEFT = range(2)
+NUM_DRAWS = 2
+# Bits of an example's side.
+_MIRRORED, _UPSIDE_DOWN = 1, 2
+# Stands for the epoch in what is drawn once for all epochs.
+_EVERY_EPOCH = 1 << 63
 # How much longer or higher than the picture a random crop may be.
 _RATIO = 4 / 3
 # Smallest and largest share that random erasing takes of the area, and the longest side as a multiple of the shorter.
@@ -46,12 +50,21 @@ class Draws:
         return np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, place, kind]))
 
 
+def sides(num_examples: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """(N,), from 0 to 3: from which side each example is seen in an epoch.
+
+    The first side is drawn. Then bit 0 turns with every epoch and bit 1 with every second one, so that an example is
+    seen from all sides equally often (Jordan, 94% on CIFAR-10 in 3.29 Seconds on a Single GPU, 2024).
+    """
+    return Draws(seed, _EVERY_EPOCH).epoch().integers(4, size=num_examples) ^ (epoch % 4)
+
+
 class AugmentConfig(Record):
     """What is done to training examples, never to others."""
 
-    # Mirrors half of the images left to right.
+    # Mirrors images left to right: half of them in the first epoch, then each in every second epoch.
     flip: bool = False
-    # Mirrors half of them top to bottom: for pictures from above.
+    # Turns them upside down as well, two epochs of four: for pictures from above.
     flip_vertical: bool = False
     # Moves every image by up to so many pixels each way, repeating its edge.
     shift_px: int = Field(default=0, ge=0, le=512)
@@ -92,7 +105,9 @@ class AugmentConfig(Record):
                 f"data.augment.window_px={self.window_px} given; the pictures have {size[0]}×{size[1]} pixels."
             )
 
-    def apply(self, x_NHWC: NDArray[Any], draws_NR: NDArray[np.float64], *, epoch: int) -> NDArray[Any]:
+    def apply(
+        self, x_NHWC: NDArray[Any], draws_NR: NDArray[np.float64], *, sides_N: NDArray[np.int64], epoch: int
+    ) -> NDArray[Any]:
         """Flipped, shifted and windowed images; `draws_NR` are uniform in [0, 1), one row per example."""
         windows = self.window_px is not None and (self.window_epochs is None or epoch < self.window_epochs)
         if not (self.flip or self.flip_vertical or self.shift_px or windows):
@@ -102,12 +117,11 @@ class AugmentConfig(Record):
         rows_NH = places(height, draws_NR[:, _UP])
         columns_NW = places(width, draws_NR[:, _LEFT])
         if self.flip:
-            mirrored = draws_NR[:, _FLIP] < 0.5
-            columns_NW[mirrored] = columns_NW[mirrored, ::-1]
+            mirrored_N = (sides_N & _MIRRORED) > 0
+            columns_NW[mirrored_N] = columns_NW[mirrored_N, ::-1]
         if self.flip_vertical:
-            # The number's second bit, where the other flip takes its first.
-            mirrored = draws_NR[:, _FLIP] % 0.5 < 0.25
-            rows_NH[mirrored] = rows_NH[mirrored, ::-1]
+            turned_N = (sides_N & _UPSIDE_DOWN) > 0
+            rows_NH[turned_N] = rows_NH[turned_N, ::-1]
         example_N = np.arange(len(x_NHWC))
         return x_NHWC[example_N[:, None, None], rows_NH[:, :, None], columns_NW[:, None, :]]
 

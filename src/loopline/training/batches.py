@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from loopline.snapshots import SplitReader, decoded_inputs
-from loopline.training.augment import NUM_DRAWS, AugmentConfig, Draws
+from loopline.training.augment import NUM_DRAWS, AugmentConfig, Draws, sides
 from loopline.transforms import Pipeline
 
 
@@ -70,6 +70,8 @@ class _Plan(NamedTuple):
     order: NDArray[np.int64]
     # One row for each place of the order.
     table: NDArray[np.float64]
+    # From which side each example is seen, by its index.
+    sides: NDArray[np.int64]
     draws: Draws
 
 
@@ -128,7 +130,7 @@ class Batches(BatchSource):
         # An example is mixed with another of the whole batch.
         places = whole if mixes else self._shuffle.share.of(whole)
         indices = plan.order[places]
-        x_N = augment.apply(self._examples[indices], plan.table[places], epoch=key.epoch)
+        x_N = augment.apply(self._examples[indices], plan.table[places], sides_N=plan.sides[indices], epoch=key.epoch)
         if augment.by_picture:
             randoms = (plan.draws.place(place, _PICTURE) for place in places)
             x_N = np.stack([augment.change(x, random) for x, random in zip(x_N, randoms, strict=True)])
@@ -166,7 +168,9 @@ class Batches(BatchSource):
             draws = Draws(shuffle.seed, epoch)
             random = draws.epoch()
             order = self._balanced(random) if shuffle.balanced else random.permutation(self.num_examples)
-            self._plan = _Plan(epoch, order, random.random((self.num_examples, NUM_DRAWS)), draws)
+            table = random.random((self.num_examples, NUM_DRAWS))
+            seen_from = sides(self.num_examples, seed=shuffle.seed, epoch=epoch)
+            self._plan = _Plan(epoch, order, table, seen_from, draws)
         return self._plan
 
     def _balanced(self, random: np.random.Generator) -> NDArray[np.int64]:
