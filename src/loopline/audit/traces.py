@@ -132,6 +132,31 @@ def reads(repository: Repository, module: PythonModule, function: Function, *, s
     return found
 
 
+def is_reached(repository: Repository, evidence: Evidence) -> bool:
+    """Whether code at a place can run: False inside a plain function that no other code and no setting names."""
+    module = repository.python.get(evidence.path or "")
+    if module is None or evidence.line is None:
+        return True
+    line = evidence.line
+    holders = [f for f in module.functions if f.line <= line <= (f.node.end_lineno or f.line)]
+    outermost = holders[0] if holders else None
+    if outermost is None or "." in outermost.name or outermost.decorators:
+        return True
+    return outermost.name in _names_read(repository)
+
+
+def _names_read(repository: Repository) -> set[str]:
+    """The last parts of all names that the project's own code reads and its settings hold, tests left out."""
+    found = {name.rpartition(".")[2] for module in code_and_notebooks(repository) for name in _read(module)}
+    for config in repository.configs.values():
+        found |= {re.split(r"[.:]", value)[-1] for _, value in config.walk() if isinstance(value, str)}
+    return found
+
+
+def _read(module: PythonModule) -> frozenset[str]:
+    return module.names_in(module.tree)
+
+
 def shown(text: str) -> str:
     """A command as a sentence can hold it: one line, no backticks. What must not be shown, `audit` hides."""
     return " ".join(text.replace("`", "'").split())

@@ -7,6 +7,7 @@ is noted in `unreadable` with the reason and is absent from the views.
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -30,6 +31,7 @@ from loopline.repository.text import decode
 from loopline.repository.workflows import Workflow, is_workflow, read_workflow
 
 T = TypeVar("T")
+_MAKEFILE = re.compile(r"(^|/)(gnu)?makefile(\.[^/]+)?$|\.mk$", re.IGNORECASE)
 MAX_TEXT_BYTES = 8 << 20
 MAX_KEPT_CHARACTERS = 64 << 20
 # A larger configuration file is data.
@@ -160,8 +162,7 @@ class Repository:
     @cached_property
     def makefile_targets(self) -> Sequence[Target]:
         """The targets of all Makefiles."""
-        names = ("makefile", "gnumakefile")
-        paths = [path for path in self.own_paths if PurePosixPath(path).name.lower() in names or path.endswith(".mk")]
+        paths = [path for path in self.own_paths if _MAKEFILE.search(path)]
         return [target for path in paths for target in parse_makefile(path, self.text(path) or "")]
 
     @cached_property
