@@ -18,6 +18,7 @@ from loopline.core.errors import InputError, LooplineError, StateError
 TIMEOUT_S = 1800.0
 _ENVIRONMENTS = (".venv", "venv", "env", ".env")
 _PYTHONS = ("bin/python", "Scripts/python.exe")
+_MEASURES_US = ("COVERAGE_", "COV_CORE_")
 # What pytest's exit codes mean here: tests that fail still cover lines, the rest measured nothing.
 _ALL_PASSED, _SOME_FAILED, _NO_TESTS = 0, 1, 5
 _ASK = "import importlib.util as u; print(*[n for n in ('pytest', 'pytest_cov', 'coverage') if u.find_spec(n)])"
@@ -92,11 +93,13 @@ class _Run:
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
         """The exit code and what was said, on both outputs; every process is ended that is left after `timeout_s`."""
+        # Whoever measures this process is not to measure that one.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_MEASURES_US)}
         own = {} if self.data_file is None else {"COVERAGE_FILE": str(self.data_file)}
         with subprocess.Popen(  # noqa: S603 - the tests that somebody asked us to run
             [self.python, *arguments],
             cwd=self.project,
-            env={**os.environ, **own},
+            env={**inherited, **own},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

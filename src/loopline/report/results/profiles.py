@@ -99,7 +99,7 @@ def _events(path: Path) -> list[Mapping[str, Any]]:
         return []
     return [
         event
-        for event in events
+        for event in (events if isinstance(events, list) else [])
         if isinstance(event, dict) and event.get("ph") == "X"
         if all(isinstance(event.get(key), int | float) for key in ("ts", "dur")) and "name" in event
     ]
