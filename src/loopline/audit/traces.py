@@ -142,19 +142,7 @@ def is_reached(repository: Repository, evidence: Evidence) -> bool:
     outermost = holders[0] if holders else None
     if outermost is None or "." in outermost.name or outermost.decorators:
         return True
-    return outermost.name in _names_read(repository)
-
-
-def _names_read(repository: Repository) -> set[str]:
-    """The last parts of all names that the project's own code reads and its settings hold, tests left out."""
-    found = {name.rpartition(".")[2] for module in code_and_notebooks(repository) for name in _read(module)}
-    for config in repository.configs.values():
-        found |= {re.split(r"[.:]", value)[-1] for _, value in config.walk() if isinstance(value, str)}
-    return found
-
-
-def _read(module: PythonModule) -> frozenset[str]:
-    return module.names_in(module.tree)
+    return outermost.name in repository.names_read
 
 
 def shown(text: str) -> str:

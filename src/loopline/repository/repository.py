@@ -125,6 +125,20 @@ class Repository:
             for function in module.functions
         }
 
+    @cached_property
+    def names_read(self) -> frozenset[str]:
+        """The last parts of all names that the project's own code reads and its settings hold, tests left out."""
+        own = (module for path, module in self.python.items() if not roles.is_test(path))
+        found = {
+            name.rpartition(".")[2]
+            for module in (*own, *self.notebooks.values())
+            for name in module.names_in(module.tree)
+        }
+        for path, config in self.configs.items():
+            if not path.endswith((".lock", ".json")):
+                found |= {re.split(r"[.:]", value)[-1] for _, value in config.walk() if isinstance(value, str)}
+        return frozenset(found)
+
     def find_definition(self, name: str) -> tuple[PythonModule, Function] | None:
         """The function that a full name calls, however the project's root is spelled in the import; None if not own."""
         name = name.replace("()", "").removeprefix("src.")
