@@ -156,9 +156,8 @@ RULES = (
         theme=THEME,
         asks="A script fetches the data and prepares it.",
         wording=r"fill out the .*(make_dataset|data)\.py|downloads whatever data",
-        looks_for="A data module with a function that downloads, or writes what it made of the data; a script that "
-        "cannot "
-        "be called from elsewhere is partial.",
+        looks_for="A data module that downloads, or has a function that writes what it made of the data; a script that "
+        "turns local files and cannot be called from elsewhere is partial, unless what runs it downloads first.",
         why="Data that somebody prepared by hand cannot be had again.",
         fix="Write one function that goes from nothing to the files that training reads.",
         good={"src/leaves/data.py": "import kagglehub\n\ndef download():\n    kagglehub.dataset_download('a/b')\n"},

@@ -190,7 +190,7 @@ RULES = (
         theme=THEME,
         asks="The model is served by what is made for models: ONNX or BentoML.",
         wording=r"specialized ml-deployment|onnx or bentoml",
-        looks_for="Live use of ONNX, onnxruntime, BentoML or the like.",
+        looks_for="Live use of ONNX, onnxruntime, BentoML or the like; in a function that nothing calls it is partial.",
         why="A graph without Python is smaller, and often several times faster.",
         fix="torch.onnx.export, onnxruntime.InferenceSession.",
         good={"src/leaves/api.py": "import onnxruntime\n\nsession = onnxruntime.InferenceSession('model.onnx')\n"},

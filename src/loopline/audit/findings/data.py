@@ -137,7 +137,7 @@ def _is_name_orderless(name: str, around: ast.AST) -> bool:
 def _is_each_alone(loop: ast.For) -> bool:
     """Whether a loop does something to each file by itself: removes it, or writes another for it; gathers nothing."""
     text = ast.unparse(loop)
-    gathers = re.search(r"\.(append|extend|add|update)\(|\+=|\benumerate\(|\[\w+\] =", text)
+    gathers = re.search(r"\.(append|extend|add|update)\(|\+=(?! 1\b)|\benumerate\(|\[\w+\] =", text)
     return (
         bool(re.search(r"unlink|remove|rmtree|copy|move|rename|print|save|imwrite|write|to_\w+\(", text))
         and not gathers

@@ -153,7 +153,9 @@ def _check_missing(repository: Repository) -> Iterator[Evidence]:
 def _package(name: str) -> str:
     """What has to be installed for an import, as it is imported; the parts of `google.cloud` are packages each."""
     parts = name.split(".")
-    return ".".join(parts[:3]) if parts[:2] == ["google", "cloud"] and len(parts) > 2 else parts[0]
+    if parts[:2] != ["google", "cloud"] or len(parts) == 2:
+        return parts[0]
+    return ".".join((*parts[:2], re.sub(r"_v\d\w*$", "", parts[2])))
 
 
 def _imported(repository: Repository) -> set[str]:
@@ -167,10 +169,8 @@ def _import_names(distribution: str) -> set[str]:
     name = canonicalize_name(distribution)
     plain = name.replace("-", "_")
     if name.startswith("google-cloud-"):
-        return {
-            f"google.cloud.{plain.removeprefix('google_cloud_')}",
-            f"google.cloud.{plain.removeprefix('google_cloud_').replace('_', '')}",
-        }
+        part = plain.removeprefix("google_cloud_")
+        return {f"google.cloud.{part}", f"google.cloud.{part.replace('_', '')}"}
     known = IMPORT_NAMES.get(name, ())
     guesses = {
         plain,

@@ -36,7 +36,7 @@ def _loading(
     repository: Repository, module: PythonModule, function: Function, *, steps: int
 ) -> Iterator[tuple[PythonModule, Call]]:
     """The calls that load a model each time the function runs, through the project's own functions too."""
-    if any(_KEPT.search(decorator) for decorator in function.decorators):
+    if any(_KEPT.search(decorator) for decorator in function.decorators) or _answers_from_memory(function):
         return
     for call in calls_in(module, function.node):
         if _is_guarded(module, call.node):
@@ -47,9 +47,24 @@ def _loading(
             yield from _loading(repository, *own, steps=steps - 1)
 
 
+def _answers_from_memory(function: Function) -> bool:
+    """Whether it returns early with what it has kept, as `if key in CACHE: return CACHE[key]`."""
+    return any(
+        isinstance(node, ast.If)
+        and re.search(r"(?<!not )\bin\b|is not None", ast.unparse(node.test))
+        and isinstance(node.body[-1], ast.Return)
+        and isinstance(node.body[-1].value, ast.Subscript | ast.Name | ast.Attribute)
+        for node in function.node.body
+    )
+
+
 def _is_data(module: PythonModule, call: Call) -> bool:
-    """Whether a call that reads data as well as models stands in a module for data."""
-    return call.name in ("pickle.load", "torch.load", "joblib.load") and "data" in stem(module.path)
+    """Whether a call that reads data as well as models does the former: by its module's name, or by its result's."""
+    if call.name not in ("pickle.load", "torch.load", "joblib.load"):
+        return False
+    parent = next(module.parents(call.node), None)
+    result = ast.unparse(parent.targets[0]) if isinstance(parent, ast.Assign) else ""
+    return "data" in f"{stem(module.path)} {result}".lower()
 
 
 def _is_guarded(module: PythonModule, node: ast.AST) -> bool:
