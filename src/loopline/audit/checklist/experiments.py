@@ -267,8 +267,8 @@ RULES = (
         theme=THEME,
         asks="Training's progress is logged with Weights & Biases.",
         wording=r"(use|using) (wandb|weights)",
-        looks_for="Live calls of `wandb`, its logger handed to a trainer, or a trainer told to report to it; code that nothing "
-        "calls is partial, a dependency or a sweep file nothing.",
+        looks_for="Live calls of `wandb`, its logger handed to a trainer, or a trainer told to report to it; code that "
+        "nothing calls is partial, a dependency or a sweep file nothing.",
         why="A curve that is stored can be compared with next month's.",
         fix="wandb.init and wandb.log, or WandbLogger.",
         good={"src/leaves/train.py": "import wandb\n\nwandb.init(project='leaves')\nwandb.log({'loss': 1.0})\n"},

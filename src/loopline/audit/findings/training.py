@@ -216,8 +216,8 @@ RULES: tuple[FindingRule, ...] = (
         id="test-data-in-training",
         category=CATEGORY,
         title="Test data takes part in training or selection",
-        looks_for="`fit` that is given data called test, a trainer that validates on them, a monitor of a test metric, a best "
-        "model by a test score.",
+        looks_for="`fit` that is given data called test, a trainer that validates on them, a monitor of a test metric, "
+        "a best model by a test score.",
         why="What was chosen by the test data looks better on them than on anything else; nothing is left to tell.",
         fix="Split off validation data for choices; look at the test data once, at the end.",
         severity="error",
