@@ -27,6 +27,13 @@ def test_price():
 """
 
 
+@pytest.fixture(autouse=True)
+def _few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests that are run here load no plug-in of this environment but the one that measures: they start sooner."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_cov.plugin")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A package of four statements and a test that covers three of them."""
@@ -56,8 +63,12 @@ needs_posix = pytest.mark.skipif(os.name != "posix", reason="the environment her
 @pytest.mark.parametrize(
     ("missing", "command"), [("", "python -m pytest --cov"), ("pytest_cov", "python -m coverage run -m pytest")]
 )
-def test_the_projects_own_environment_runs_the_tests(project: Path, missing: str, command: str) -> None:
+def test_the_projects_own_environment_runs_the_tests(
+    project: Path, monkeypatch: pytest.MonkeyPatch, missing: str, command: str
+) -> None:
     """Through pytest-cov, else through coverage; no file of either stays in the project."""
+    if missing:
+        monkeypatch.delenv("PYTEST_PLUGINS")
     environment(project, without=missing)
     before = {path.name for path in project.iterdir()}
     measured = measure_coverage(project)

@@ -413,14 +413,6 @@ def test_a_page_prints_to_pdf(project: Path) -> None:
     assert target.read_bytes().startswith(b"%PDF-")
 
 
-def test_without_a_browser_the_sentence_says_what_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No browser, no PDF, no half a file."""
-    monkeypatch.setenv("PATH", str(project))
-    with pytest.raises(Exception, match=r"no browser to print a PDF with.*Next: install Chromium"):
-        write_pdf("<p>", project / "report.pdf")
-    assert not (project / "report.pdf").exists()
-
-
 # Before anything on a page runs: what a payload calls is written down, and links lead nowhere, but for `javascript:`.
 WATCH = """
 window.ran = [];

@@ -41,10 +41,8 @@ def open_report(path: Path) -> ReportFile:
 
     Raises `InputError` where there is none, or where the file is no text.
     """
-    if path.is_dir():
-        path = _find(path.resolve())
-    path = path.resolve()
     try:
+        path = _find(path.resolve()) if path.is_dir() else path.resolve()
         data = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"file '{path}' does not exist.", next_command="loopline report new") from None
