@@ -62,7 +62,8 @@ def test_test_data_that_chooses() -> None:
 def test_devices() -> None:
     """Numbers of devices in calls and in the environment; the first one where there is any is a default."""
     assert len(found("device-number", a_py="import os\nos.environ['CUDA_VISIBLE_DEVICES'] = '1'\nmodel.cuda(1)\n")) == 2
-    assert found("device-number", a_py="model.cuda()\n") == []
+    assert found("device-number", a_py="model.cuda()\nTrainer(devices=2)\nTrainer(devices=[0])\n") == []
+    assert len(found("device-number", a_py="Trainer(devices=[6])\n")) == 1
 
 
 def test_seeds() -> None:
@@ -162,6 +163,19 @@ def test_serving_skew_of_sizes_and_of_what_is_left_out() -> None:
     ]
     assert len(found("serving-skew", train_py=train, app_py=serve.format("224"))) == 1
     assert found("serving-skew", train_py=train) == []
+
+
+def test_normalising_what_was_saved_normalised() -> None:
+    """A transform that the saving function shares counts; training that reads pictures normalises them first."""
+    normalize = "transforms.Normalize([0.5], [0.5])"
+    head = f"import torch\nfrom torchvision import transforms\n\nt = {normalize}\n"
+    saved = head + "\n\ndef save(x, t):\n    torch.save(t(x), 'x.pt')\n"
+    train = "from torchvision import transforms\n\n\ndef train():\n    return transforms.Compose([{}])\n"
+    assert len(found("normalised-twice", data_py=saved, train_py=train.format(normalize))) == 1
+    pictures = train.format(f"transforms.ToTensor(), {normalize}")
+    assert found("normalised-twice", data_py=saved, train_py=pictures) == []
+    unused = head + "\n\ndef save(x):\n    torch.save(x, 'x.pt')\n"
+    assert found("normalised-twice", data_py=unused, train_py=train.format(normalize)) == []
 
 
 def test_many_files_of_data_are_one_finding() -> None:

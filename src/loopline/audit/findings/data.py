@@ -167,6 +167,8 @@ def _check_twice(repository: Repository) -> Iterator[Evidence]:
     for module in code(repository):
         if not re.search(r"[Nn]ormali|std|Scaler", module.text):
             continue
+        if _PREPARES.search(module.path):
+            prepared += [(module, node) for node in _shared_and_saved(module)]
         for function in module.functions:
             site = next(iter(_normalising(module, function.node)), None)
             if site is None or module.path in serving:
@@ -175,12 +177,33 @@ def _check_twice(repository: Repository) -> Iterator[Evidence]:
             is_training = function.name.rpartition(".")[2] in ("__getitem__", "forward", "training_step", "setup")
             if saves and _PREPARES.search(module.path):
                 prepared.append((module, site))
+            elif _reads_pictures(module, function.node):  # which nobody has normalised yet
+                continue
             elif (is_training or re.search(r"train", module.path)) and not _PREDICTS.search(module.path):
                 again.append((module, site))
     if prepared:
         first = f"{prepared[0][0].path}:{getattr(prepared[0][1], 'lineno', 1)}"
         for module, site in again:
             yield module.evidence(site, f"Normalises data that `{first}` has normalised before saving them.")
+
+
+def _shared_and_saved(module: PythonModule) -> Iterator[ast.AST]:
+    """The transforms outside of functions that normalise, where a function names one of them and saves."""
+    for node in module.live(ast.Assign):
+        if module.enclosing(node) or not isinstance(node.targets[0], ast.Name):
+            continue
+        name, site = node.targets[0].id, next(iter(_normalising(module, node)), None)
+        savers = (f for f in module.functions if any(_SAVES.search(call.name) for call in calls_in(module, f.node)))
+        if site is not None and any(
+            isinstance(part, ast.Name) and part.id == name for saver in savers for part in ast.walk(saver.node)
+        ):
+            yield site
+
+
+def _reads_pictures(module: PythonModule, function: ast.AST) -> bool:
+    return any(
+        call.method in ("ToTensor", "PILToTensor", "ToImage", "ToTensorV2") for call in calls_in(module, function)
+    )
 
 
 def _normalising(module: PythonModule, function: ast.AST) -> Iterator[ast.AST]:

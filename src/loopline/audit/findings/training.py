@@ -141,6 +141,9 @@ def _check_devices(repository: Repository) -> Iterator[Evidence]:
                 yield module.evidence(node, f"`{node.value}` is written into the code.")
         for call in module.calls:
             number = call.argument("device", 0)
+            chosen = next((value for key, value in call.keywords.items() if key in ("devices", "gpus")), None)
+            if isinstance(chosen, list) and any(isinstance(one, int) and one > 0 for one in chosen):
+                yield module.evidence(call.line, f"The devices {chosen} are written into the code.")
             if call.method == "cuda" and isinstance(number, int):
                 yield module.evidence(call.line, f"`.cuda({number})` is written into the code.")
         for assignment in module.live(ast.Assign):
@@ -241,7 +244,7 @@ RULES: tuple[FindingRule, ...] = (
         id="device-number",
         category=CATEGORY,
         title="A device's number is written into the code",
-        looks_for="`cuda:1`, `.cuda(1)`, `CUDA_VISIBLE_DEVICES` set by code.",
+        looks_for="`cuda:1`, `.cuda(1)`, `devices=[1]`, `CUDA_VISIBLE_DEVICES` set by code.",
         why="The next machine has another number of devices, or none.",
         fix="Take the device from the configuration, or from what there is.",
         severity="note",
