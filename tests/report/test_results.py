@@ -11,6 +11,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -170,7 +171,7 @@ PLAIN = st.recursive(
 
 @settings(max_examples=60, derandomize=True, deadline=None)
 @given(PLAIN, st.integers(2, 4))
-def test_the_reader_agrees_with_marshal(value: object, version: int) -> None:
+def test_the_reader_agrees_with_marshal(value: Any, version: int) -> None:
     """Every plain value comes back, whatever the version of the format; or is refused for its depth."""
     try:
         assert read_marshalled(marshal.dumps(value, version)) == value

@@ -16,6 +16,7 @@ from pathlib import Path
 from loopline.core.errors import InputError, LooplineError, StateError
 
 TIMEOUT_S = 1800.0
+_ASK_TIMEOUT_S = 60.0
 _ENVIRONMENTS = (".venv", "venv", "env", ".env")
 _PYTHONS = ("bin/python", "Scripts/python.exe")
 _MEASURES_US = ("COVERAGE_", "COV_CORE_")
@@ -52,7 +53,7 @@ def measure_coverage(project: Path, *, timeout_s: float = TIMEOUT_S) -> Coverage
     if not timeout_s > 0:
         raise InputError(f"a time-out of {timeout_s} s; expected more than 0.")
     python = _python(project)
-    has = set(_Run(python, project, None, timeout_s)("-c", _ASK)[1].split())
+    has = set(_Run(python, project, None, _ASK_TIMEOUT_S)("-c", _ASK)[1].split())
     if "pytest" not in has or not has & {"pytest_cov", "coverage"}:
         missing = "pytest" if "pytest" not in has else "coverage"
         next_command = f"{shlex.quote(python)} -m pip install pytest-cov"
