@@ -126,14 +126,18 @@ class Repository:
         }
 
     @cached_property
+    def _definitions_by_last(self) -> Mapping[str, Sequence[str]]:
+        """The full names of all definitions by their last parts."""
+        found: dict[str, list[str]] = {}
+        for full in self.definitions:
+            found.setdefault(full.rpartition(".")[2], []).append(full)
+        return found
+
+    @cached_property
     def names_read(self) -> frozenset[str]:
         """The last parts of all names that the project's own code reads and its settings hold, tests left out."""
         own = (module for path, module in self.python.items() if not roles.is_test(path))
-        found = {
-            name.rpartition(".")[2]
-            for module in (*own, *self.notebooks.values())
-            for name in module.names_in(module.tree)
-        }
+        found = {name.rpartition(".")[2] for module in (*own, *self.notebooks.values()) for name in module.references}
         for path, config in self.configs.items():
             if not path.endswith((".lock", ".json")):
                 found |= {re.split(r"[.:]", value)[-1] for _, value in config.walk() if isinstance(value, str)}
@@ -144,8 +148,9 @@ class Repository:
         name = name.replace("()", "").removeprefix("src.")
         if name in self.definitions:
             return self.definitions[name]
-        alike = [found for full, found in self.definitions.items() if full.endswith(f".{name}")] if "." in name else []
-        return alike[0] if len(alike) == 1 else None
+        last = name.rpartition(".")[2]
+        alike = [full for full in self._definitions_by_last.get(last, ()) if full.endswith(f".{name}")]
+        return self.definitions[alike[0]] if len(alike) == 1 and last != name else None
 
     @cached_property
     def notebooks(self) -> Mapping[str, PythonModule]:

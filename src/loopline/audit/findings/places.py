@@ -44,12 +44,13 @@ def own_definition(repository: Repository, module: PythonModule, call: Call) -> 
     if call.name.endswith("()"):
         return None
     name = call.name.replace("()", "")
-    here = {f"{module.dotted}.{function.name}": function for function in module.functions}
     for full in (name, f"{name}.__init__"):
-        if full in here:
-            return module, here[full]
         if found := repository.find_definition(full):
             return found
+        if module.is_notebook:  # whose functions nobody else can import
+            here = (function for function in module.functions if f"{module.dotted}.{function.name}" == full)
+            if (function := next(here, None)) is not None:
+                return module, function
     return None
 
 
