@@ -93,9 +93,9 @@ def name_reference() -> str:
     lines = ["```{eval-rst}", ".. py:module:: loopline", ""]
     for name in loopline.__all__:
         value = getattr(loopline, name)
-        if name == "data":
+        if inspect.ismodule(value):
             lines += [
-                line for inner in value.__all__ for line in _auto(f"loopline.data.{inner}", getattr(value, inner))
+                line for inner in value.__all__ for line in _auto(f"loopline.{name}.{inner}", getattr(value, inner))
             ]
         elif callable(value):
             lines += _auto(f"loopline.{name}", value)

@@ -1,13 +1,18 @@
-"""What every room's tests share: a clean environment, an empty workspace, real handwritten digits as files."""
+"""What every room's tests share: a clean environment, an empty workspace, handwritten digits as files, a browser."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import shutil
+import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +26,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 _SCRUBBED_PREFIXES = ("LOOPLINE_", "MLFLOW_", "WANDB_", "HYDRA_", "PL_", "HF_")
+CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
+# How WebDriver marks an element in its JSON.
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 NUM_DIGITS = 400
 SIZE_PX = 16
 
@@ -110,3 +118,106 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr("loopline.training.fitting.stop_signals", signals)
 
     return set_step
+
+
+class Browser:
+    """A headless Chromium, driven by the W3C WebDriver protocol: JSON over HTTP."""
+
+    def __init__(self, port: int, profile: Path) -> None:
+        self._port = port
+        flags = (
+            "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+            " --disable-component-update --disable-sync --use-fake-device-for-media-stream"
+            " --use-fake-ui-for-media-stream --window-size=1280,1000"
+        )
+        options = {"binary": CHROMIUM, "args": [*flags.split(), f"--user-data-dir={profile}"]}
+        wanted = {
+            "alwaysMatch": {
+                "goog:chromeOptions": options,
+                "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+            }
+        }
+        self._session = f"/session/{self._call('POST', '/session', capabilities=wanted)['sessionId']}"
+
+    def _call(self, method: str, path: str, **body: Any) -> Any:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        try:
+            connection.request(method, path, json.dumps(body) if method == "POST" else None)
+            value = json.loads(connection.getresponse().read())["value"]
+        finally:
+            connection.close()
+        assert not (isinstance(value, dict) and "error" in value), value
+        return value
+
+    def open(self, url: str) -> None:
+        self._call("POST", f"{self._session}/url", url=url)
+
+    def run(self, script: str) -> Any:
+        return self._call("POST", f"{self._session}/execute/sync", script=f"return {script}", args=[])
+
+    def wait(self, script: str) -> Any:
+        """Until the expression is true; its value."""
+        deadline_s = time.monotonic() + 15
+        while not (value := self.run(script)):
+            assert time.monotonic() < deadline_s, script
+            time.sleep(0.05)
+        return value
+
+    def find(self, css: str) -> str:
+        found = self._call("POST", f"{self._session}/element", using="css selector", value=css)
+        return str(found[ELEMENT])
+
+    def type(self, css: str, text: str) -> None:
+        self._call("POST", f"{self._session}/element/{self.find(css)}/value", text=text)
+
+    def click(self, css: str) -> None:
+        self._call("POST", f"{self._session}/element/{self.find(css)}/click")
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        """A command of the DevTools protocol."""
+        return self._call("POST", f"{self._session}/goog/cdp/execute", cmd=name, params=parameters)
+
+    def narrow(self, width_px: int) -> None:
+        """Shows pages as a telephone does; a window would be at least 500 pixels wide."""
+        screen = {"width": width_px, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        self.command("Emulation.setDeviceMetricsOverride", **screen)
+
+    def complaints(self) -> list[str]:
+        """What the browser's console holds, but for answers that are no success, which it lists as well."""
+        entries = self._call("POST", f"{self._session}/se/log", type="browser")
+        return [entry["message"] for entry in entries if "Failed to load resource" not in entry["message"]]
+
+    def requested(self) -> list[str]:
+        """The addresses that pages asked for since this was last called; `data:` is none."""
+        entries = self._call("POST", f"{self._session}/se/log", type="performance")
+        events = [json.loads(entry["message"])["message"] for entry in entries]
+        sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        return [url for url in sent if not url.startswith("data:")]
+
+    def close(self) -> None:
+        self._call("DELETE", self._session)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """A browser of its own; without Chromium and its driver the test is skipped."""
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("chromium and chromedriver are not installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    driver = subprocess.Popen([str(DRIVER), f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline_s = time.monotonic() + 15
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert time.monotonic() < deadline_s, "chromedriver does not start"
+            time.sleep(0.05)
+        opened = Browser(port, tmp_path / "profile")
+        yield opened
+        opened.close()
+    finally:
+        driver.terminate()
+        driver.wait(10)

@@ -67,7 +67,7 @@ ALLOWED = {
     "torchvision": ["data.sources.food101"],
     "transformers": ["networks.t5"],
     "uvicorn": ["serving"],
-    "wandb": ["tracking"],
+    "wandb": ["report.results.wandb_files", "tracking"],  # the first reads logs, by the description of their records
     "yaml": ["repository.configs", "sweep.wandb_file"],
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# The public names: a stage's function, or the room it lives in where several share one (`loopline.data.get`).
+# The public names: a stage's function.
 _EXPORTS = {
     "Workspace": "loopline.core.workspace:Workspace",
     "LooplineError": "loopline.core.errors:LooplineError",
@@ -35,7 +35,10 @@ _EXPORTS = {
     "demo": "loopline.demo:demo",
 }
 
-__all__ = ["__version__", "data", *_EXPORTS]  # noqa: PLE0604 - the keys are strings
+# Rooms whose functions are called by their names: `loopline.data.get`, `loopline.reporting.check`.
+_ROOMS = ("data", "reporting")
+
+__all__ = ["__version__", *_ROOMS, *_EXPORTS]  # noqa: PLE0604 - the keys are strings
 
 
 class _FrontDoor(ModuleType):
@@ -50,8 +53,8 @@ sys.modules[__name__].__class__ = _FrontDoor
 
 
 def __getattr__(name: str) -> Any:
-    if name == "data":
-        return importlib.import_module("loopline.data")
+    if name in _ROOMS:
+        return importlib.import_module(f"loopline.{name}")
     if name not in _EXPORTS:
         raise AttributeError(f"module 'loopline' has no attribute '{name}'; it has: {', '.join(sorted(__all__))}")
     from loopline.core.tables import load

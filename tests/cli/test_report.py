@@ -79,6 +79,16 @@ def test_new_fill_and_html_work_together(loopline: Loopline, tmp_path: Path) -> 
     assert (tmp_path / "reports" / "README.html").is_file()
 
 
+def test_fill_runs_the_tests_when_asked(loopline: Loopline, tmp_path: Path) -> None:
+    """With `--coverage`, and only with it."""
+    (tmp_path / "test_shop.py").write_text("def test_shop():\n    open('ran', 'w').close()\n")
+    assert loopline("report", "new", tmp_path).code == 0
+    assert loopline("report", "fill", tmp_path).code == 0
+    assert not (tmp_path / "ran").exists()
+    assert loopline("report", "fill", tmp_path, "--coverage").code == 0
+    assert (tmp_path / "ran").exists()
+
+
 def test_a_folder_without_a_report_says_what_to_do(loopline: Loopline, tmp_path: Path) -> None:
     """The next command stands in the sentence."""
     code, _, error = loopline("report", "check", tmp_path)

@@ -6,6 +6,7 @@ import html.parser
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,9 @@ from PIL import Image
 
 from loopline.report import ReportFile, check_report, find_browser, open_report, render_report, write_pdf
 from loopline.report.markup import TAGS, safe_html
+
+if TYPE_CHECKING:
+    from tests.conftest import Browser
 
 # The families of the OWASP filter-evasion list and of html5sec, written out: handlers, schemes, encodings, broken
 # markup, containers that change how what follows is read, and Markdown that makes such HTML.
@@ -409,9 +413,66 @@ def test_a_page_prints_to_pdf(project: Path) -> None:
     assert target.read_bytes().startswith(b"%PDF-")
 
 
-def test_without_a_browser_the_sentence_says_what_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No browser, no PDF, no half a file."""
-    monkeypatch.setenv("PATH", str(project))
-    with pytest.raises(Exception, match=r"no browser to print a PDF with.*Next: install Chromium"):
-        write_pdf("<p>", project / "report.pdf")
-    assert not (project / "report.pdf").exists()
+# Before anything on a page runs: what a payload calls is written down, and links lead nowhere, but for `javascript:`.
+WATCH = """
+window.ran = [];
+for (const name of ["alert", "confirm", "prompt", "print", "msgbox"])
+  window[name] = (...given) => { window.ran.push(name); };
+addEventListener("click", event => {
+  const link = event.target.closest?.("a");
+  if (link && !String(link.href.baseVal ?? link.href).startsWith("javascript:")) event.preventDefault();
+}, true);
+"""
+# Whatever a reader, or the page by itself, may set off.
+TOUCH = """(() => {
+  const names = `load error begin start toggle focus blur input change submit click dblclick mouseover mouseenter
+    pointerenter pointerover keydown copy paste scroll wheel animationstart transitionend`.split(/\\s+/);
+  for (const element of document.querySelectorAll("html, body, body *"))
+    for (const name of names)
+      element.dispatchEvent(new (name === "click" ? MouseEvent : Event)(name, {bubbles: true, cancelable: true}));
+  return new Promise(done => setTimeout(() => done(window.ran), 300));
+})()"""
+
+
+def read_in(browser: Browser, page: str, path: Path) -> tuple[list[str], list[str]]:
+    """What ran while a page was opened and touched everywhere, and which addresses it asked for beside its own."""
+    path.write_text(page, encoding="utf-8")
+    browser.requested()
+    browser.open(path.as_uri())
+    ran = browser.run(TOUCH)
+    return ran, [url for url in browser.requested() if url != path.as_uri()]
+
+
+def test_nothing_runs_and_nothing_is_asked_for_in_a_browser(browser: Browser, tmp_path: Path) -> None:
+    """Neither behind the page's policy nor, sanitised alone, without it; the same payloads left raw do both."""
+    browser.command("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+    text = "".join(f"### Question {number}\n> Answer:\n\n{payload}\n\n" for number, payload in enumerate(PAYLOADS, 1))
+    page = render_report(report_of(text, tmp_path))
+    policy = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+    assert policy.search(page)
+    assert read_in(browser, page, tmp_path / "page.html") == ([], [])
+    assert read_in(browser, policy.sub("", page), tmp_path / "open.html") == ([], [])
+    for number, payload in enumerate(PAYLOADS[::9]):
+        alone = policy.sub("", render_report(report_of(REPORT.replace("{payload}", payload), tmp_path)))
+        assert read_in(browser, alone, tmp_path / f"{number}.html") == ([], []), payload
+    harmful = "<img src=x onerror=alert(1)><a href='javascript:alert(1)'>x</a><img src='https://evil.example/x.png'>"
+    ran, asked = read_in(browser, harmful, tmp_path / "raw.html")
+    assert len(ran) >= 2
+    assert "https://evil.example/x.png" in asked
+
+
+def test_a_page_fits_a_telephone_and_follows_dark_and_paper(browser: Browser, project: Path) -> None:
+    """No scrolling sideways, another paper in the dark, white on paper without the navigation."""
+    path = project / "page.html"
+    path.write_text(render_report(open_report(project)), encoding="utf-8")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    browser.narrow(390)
+    browser.open(path.as_uri())
+    assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
+    assert browser.complaints() == []
+    light = browser.run(paper)
+    browser.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    assert browser.run(paper) != light
+    browser.command("Emulation.setEmulatedMedia", media="print", features=[])
+    assert browser.run(paper) == "rgb(255, 255, 255)"
+    assert browser.run("getComputedStyle(document.querySelector('nav')).display") == "none"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from loopline.repository import Repository, expanded, parts, read_texts
 from loopline.repository.dockerfiles import is_dockerfile
 
@@ -142,6 +144,12 @@ def test_a_makefile_has_targets() -> None:
         ("check", (), ("pytest tests",), 7),
         ("format", (), ("ruff format .",), 8),
     ]
+
+
+@pytest.mark.parametrize("path", ["GNUmakefile", "deploy/Makefile.docker", "rules.mk"])
+def test_makefiles_have_several_names(path: str) -> None:
+    """As `make -f` is given them."""
+    assert [target.name for target in read_texts({path: "all:\n\ttrue\n"}).makefile_targets] == ["all"]
 
 
 CALLS = """\

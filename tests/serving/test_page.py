@@ -2,118 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from loopline.prediction_log import open_log
 from loopline.serving.page import _ASSETS, _FOLDER
 
-CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
-# How WebDriver marks an element in its JSON.
-ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+if TYPE_CHECKING:
+    from tests.conftest import Browser
+
 # How WebDriver spells keys that are no characters.
 CONTROL_ENTER = "\ue009\ue007"
-needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed")
 
 Serving = Callable[..., AbstractContextManager[Any]]
 
 
-class Browser:
-    """A headless Chromium, driven by the W3C WebDriver protocol: JSON over HTTP."""
-
-    def __init__(self, port: int, profile: Path) -> None:
-        self._port = port
-        flags = (
-            "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-            " --disable-component-update --disable-sync --use-fake-device-for-media-stream"
-            " --use-fake-ui-for-media-stream --window-size=1280,1000"
-        )
-        options = {"binary": CHROMIUM, "args": [*flags.split(), f"--user-data-dir={profile}"]}
-        wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
-        self._session = f"/session/{self._call('POST', '/session', capabilities=wanted)['sessionId']}"
-
-    def _call(self, method: str, path: str, **body: Any) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
-        try:
-            connection.request(method, path, json.dumps(body) if method == "POST" else None)
-            value = json.loads(connection.getresponse().read())["value"]
-        finally:
-            connection.close()
-        assert not (isinstance(value, dict) and "error" in value), value
-        return value
-
-    def open(self, url: str) -> None:
-        self._call("POST", f"{self._session}/url", url=url)
-
-    def run(self, script: str) -> Any:
-        return self._call("POST", f"{self._session}/execute/sync", script=f"return {script}", args=[])
-
-    def wait(self, script: str) -> Any:
-        """Until the expression is true; its value."""
-        deadline_s = time.monotonic() + 15
-        while not (value := self.run(script)):
-            assert time.monotonic() < deadline_s, script
-            time.sleep(0.05)
-        return value
-
-    def find(self, css: str) -> str:
-        found = self._call("POST", f"{self._session}/element", using="css selector", value=css)
-        return str(found[ELEMENT])
-
-    def type(self, css: str, text: str) -> None:
-        self._call("POST", f"{self._session}/element/{self.find(css)}/value", text=text)
-
-    def click(self, css: str) -> None:
-        self._call("POST", f"{self._session}/element/{self.find(css)}/click")
-
-    def narrow(self, width_px: int) -> None:
-        """Shows pages as a telephone does; a window would be at least 500 pixels wide."""
-        screen = {"width": width_px, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-        path = f"{self._session}/goog/cdp/execute"
-        self._call("POST", path, cmd="Emulation.setDeviceMetricsOverride", params=screen)
-
-    def complaints(self) -> list[str]:
-        """What the browser's console holds, but for answers that are no success, which it lists as well."""
-        entries = self._call("POST", f"{self._session}/se/log", type="browser")
-        return [entry["message"] for entry in entries if "Failed to load resource" not in entry["message"]]
-
-    def close(self) -> None:
-        self._call("DELETE", self._session)
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    driver = subprocess.Popen([str(DRIVER), f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline_s = time.monotonic() + 15
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert time.monotonic() < deadline_s, "chromedriver does not start"
-            time.sleep(0.05)
-        opened = Browser(port, tmp_path / "profile")
-        yield opened
-        opened.close()
-    finally:
-        driver.terminate()
-        driver.wait(10)
-
-
-@needs_browser
 def test_a_person_uploads_corrects_and_meets_an_error(
     server: Callable[..., AbstractContextManager[Any]], browser: Browser, tmp_path: Path, picture: bytes
 ) -> None:
@@ -144,7 +49,6 @@ def test_a_person_uploads_corrects_and_meets_an_error(
     assert (row.request_id, row.predicted, row.label) == (request_id, label, true)
 
 
-@needs_browser
 def test_numbers_are_typed_and_corrected(
     server: Callable[..., AbstractContextManager[Any]], browser: Browser, value_folder: Path, tmp_path: Path
 ) -> None:
@@ -174,7 +78,6 @@ def test_numbers_are_typed_and_corrected(
             assert [row.label for row in log.read()] == ["1000.0", None]
 
 
-@needs_browser
 def test_the_bands_of_a_plot_are_chosen_together(
     server: Callable[..., AbstractContextManager[Any]],
     browser: Browser,
@@ -198,7 +101,6 @@ def test_the_bands_of_a_plot_are_chosen_together(
         assert browser.complaints() == []
 
 
-@needs_browser
 def test_a_text_is_translated_as_it_is_typed(
     shouting_server: Callable[..., AbstractContextManager[Any]], browser: Browser
 ) -> None:
@@ -230,7 +132,6 @@ def test_a_text_is_translated_as_it_is_typed(
     assert (row.predicted, row.label, row.rating) == ("A DOG RUNS.", "A DOG RUNS. OR WALKS.", "down")
 
 
-@needs_browser
 def test_the_interface_is_described_offline(
     server: Callable[..., AbstractContextManager[Any]], browser: Browser, value_folder: Path
 ) -> None:
@@ -247,7 +148,6 @@ def test_the_interface_is_described_offline(
         assert browser.complaints() == []
 
 
-@needs_browser
 def test_the_camera_takes_a_picture(server: Callable[..., AbstractContextManager[Any]], browser: Browser) -> None:
     """The browser's own test camera stands for a real one; closing ends it."""
     with server("--ui") as process:
@@ -261,7 +161,6 @@ def test_the_camera_takes_a_picture(server: Callable[..., AbstractContextManager
         assert browser.complaints() == []
 
 
-@needs_browser
 def test_a_narrow_screen_needs_no_scrolling_sideways(
     server: Callable[..., AbstractContextManager[Any]], browser: Browser, tmp_path: Path, picture: bytes
 ) -> None:

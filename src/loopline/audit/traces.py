@@ -132,6 +132,19 @@ def reads(repository: Repository, module: PythonModule, function: Function, *, s
     return found
 
 
+def is_reached(repository: Repository, evidence: Evidence) -> bool:
+    """Whether code at a place can run: False inside a plain function that no other code and no setting names."""
+    module = repository.python.get(evidence.path or "")
+    if module is None or evidence.line is None:
+        return True
+    line = evidence.line
+    holders = [f for f in module.functions if f.line <= line <= (f.node.end_lineno or f.line)]
+    outermost = holders[0] if holders else None
+    if outermost is None or "." in outermost.name or outermost.decorators:
+        return True
+    return outermost.name in repository.names_read
+
+
 def shown(text: str) -> str:
     """A command as a sentence can hold it: one line, no backticks. What must not be shown, `audit` hides."""
     return " ".join(text.replace("`", "'").split())

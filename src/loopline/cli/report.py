@@ -28,10 +28,10 @@ def check(ctx: click.Context, file: Path, *, as_json: bool, github: bool) -> Non
 
     Exits with 0 where every answer keeps its limits, 1 where one does not, or on an error.
     """
+    from loopline import reporting
     from loopline.cli.output import print_json
-    from loopline.report import check_report, open_report
 
-    checked = check_report(open_report(file))
+    checked = reporting.check(file)
     if as_json:
         print_json(checked)
     elif github:
@@ -86,17 +86,9 @@ def _escaped(text: str) -> str:
 @click.option("--pdf", "as_pdf", is_flag=True, help="Print the page to PDF, through a browser that is installed.")
 def html(file: Path, *, output: Path | None, as_pdf: bool) -> None:
     """Turn FILE into one page with its pictures in it; FILE may be a project's folder."""
-    from loopline.core.store import write_text
-    from loopline.report import open_report, render_report, write_pdf
+    from loopline import reporting
 
-    source = open_report(file)
-    target = output or source.path.with_suffix(".pdf" if as_pdf else ".html")
-    page = render_report(source)
-    if as_pdf:
-        write_pdf(page, target)
-    else:
-        write_text(target, page)
-    click.echo(target)
+    click.echo(reporting.html(file, output=output, pdf=as_pdf))
 
 
 @report.command()
@@ -107,26 +99,20 @@ def html(file: Path, *, output: Path | None, as_pdf: bool) -> None:
 )
 def new(folder: Path, *, title: str, template: Path | None) -> None:
     """Write a report to fill in, reports/README.md, into a project's FOLDER."""
-    from loopline.audit import ITEMS
-    from loopline.report import Box, new_report
+    from loopline import reporting
 
-    boxes = [Box(item.theme, item.asks) for item in ITEMS if item.wording is not None]
-    click.echo(new_report(folder, title=title, template=template, checklist=boxes))
+    click.echo(reporting.new(folder, title=title, template=template))
 
 
 @report.command()
 @click.argument("file", type=click.Path(path_type=Path), default=".")
-def fill(file: Path) -> None:
+@click.option("--coverage", is_flag=True, help="Run the project's tests in its own environment, at most half an hour.")
+def fill(file: Path, *, coverage: bool) -> None:
     """Draft the answers in FILE that the project's files tell, each sentence with its source; FILE may be a folder."""
-    from loopline.audit.project import audit_repository
-    from loopline.report import fill_report, open_report, write_filled
-    from loopline.repository import open_repository
+    from loopline import reporting
 
-    source = open_report(file)
-    repository = open_repository(source.root)
-    filled = fill_report(source, repository, audit=audit_repository(repository))
-    write_filled(filled, source)
+    filled = reporting.fill(file, coverage=coverage)
     click.echo(f"drafted: {', '.join(filled.drafted) or 'none'}")
     click.echo(f"kept as they are: {', '.join(filled.kept) or 'none'}")
     click.echo(f"for you to answer: {', '.join(filled.still_open) or 'none'}")
-    click.echo(source.path)
+    click.echo(filled.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loopline.report.check import AnswerCheck, Problem, ReportCheck, check_report
 from loopline.report.count import Counted, Image, count
+from loopline.report.coverage import Coverage, measure_coverage
 from loopline.report.document import Limits, Prose, Question, Range, Report
 from loopline.report.fill import Filled, fill_report, write_filled
 from loopline.report.finding import ReportFile, open_report
@@ -16,6 +17,7 @@ __all__ = [
     "AnswerCheck",
     "Box",
     "Counted",
+    "Coverage",
     "Filled",
     "Image",
     "Limits",
@@ -30,6 +32,7 @@ __all__ = [
     "count",
     "fill_report",
     "find_browser",
+    "measure_coverage",
     "new_report",
     "open_report",
     "parse_report",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -10,6 +11,8 @@ from loopline.report.evidence import Sources, place
 
 _BOX_WIDTH, _BOX_HEIGHT, _GAP, _MARGIN, _HEAD = 220, 62, 16, 24, 40
 _INK, _QUIET, _LINE, _PAPER, _ACCENT = "#1c1f23", "#5b636d", "#c3c9d0", "#ffffff", "#0b62a8"
+# What stands in such a folder shows a part as well, but is none of the system.
+_ASIDE = re.compile(r"(?:benchmarks?|examples?|docs|notebooks)/")
 # A stage, and the audit's items that show a part of it with the part's name.
 _STAGES = (
     ("Develop", (("precommit", "Hooks"), ("cookiecutter", "Repository"), ("config_files", "Configuration"))),
@@ -97,7 +100,7 @@ class Diagram:
             left = _left(column)
             parts.append(_svg_text(left, _MARGIN + 18, stage.name, size=16, fill=_ACCENT))
             if column:
-                parts.append(_svg_text(left - 2 * _GAP + 8, _MARGIN + 18, "→", size=16, fill=_QUIET))
+                parts.append(_svg_text(left - 2 * _GAP + 4, _MARGIN + 18, "→", size=16, fill=_QUIET))
         for left, top, box in self.corners():
             frame = f'width="{_BOX_WIDTH}" height="{_BOX_HEIGHT}" rx="8" fill="{_PAPER}" stroke="{_LINE}"'
             parts += [
@@ -121,8 +124,8 @@ class Diagram:
             draw.text((2 * left, 2 * _MARGIN), _plain(stage.name), fill=_ACCENT, font=fonts[16])
             if column:
                 middle, end = 2 * (_MARGIN + 11), 2 * (left - 8)
-                draw.line((end - 32, middle, end, middle), fill=_QUIET, width=3)
-                draw.polygon(((end, middle - 8), (end + 10, middle), (end, middle + 8)), fill=_QUIET)
+                draw.line((end - 44, middle, end - 12, middle), fill=_QUIET, width=3)
+                draw.polygon(((end - 12, middle - 8), (end - 2, middle), (end - 12, middle + 8)), fill=_QUIET)
         for left, top, box in self.corners():
             corner = (2 * left, 2 * top, 2 * (left + _BOX_WIDTH), 2 * (top + _BOX_HEIGHT))
             draw.rounded_rectangle(corner, radius=16, fill=_PAPER, outline=_LINE, width=2)
@@ -142,7 +145,9 @@ def diagram_of(sources: Sources) -> Diagram:
         for item_id, part in parts:
             item = known.get(item_id)
             if item is not None and item.verdict == "done":
-                boxes.append(Box(part, item.evidence[0].sentence.rstrip("."), place(item.evidence[0])))
+                # `min` keeps the order: the first that is no benchmark or example.
+                shown = min(item.evidence, key=lambda evidence: bool(_ASIDE.match(evidence.path or "")))
+                boxes.append(Box(part, shown.sentence.rstrip("."), place(shown)))
         if boxes:
             stages.append(Stage(name, tuple(boxes)))
     return Diagram(tuple(stages))

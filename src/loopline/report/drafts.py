@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from loopline.report.coverage import percent_covered
 from loopline.report.evidence import Draft, Picture, Sentence, Sources, listed, number
 from loopline.repository import is_test
 
@@ -99,12 +99,17 @@ def tests(sources: Sources) -> Draft:
 
 
 def coverage(sources: Sources) -> Draft:
-    """The figure of a coverage report that lies in the project; nothing is run."""
-    percent = next(((name, value) for name in _COVERAGE_FILES if (value := _percent(sources, name)) is not None), None)
-    found = [] if percent is None else [Sentence(f"The tests cover {percent[1]:.0f}% of the lines.", (percent[0],))]
+    """The figure that was measured just now, where somebody asked for it, else of a report that lies in the project."""
+    percent = next(((value, name) for name in _COVERAGE_FILES if (value := _percent(sources, name)) is not None), None)
+    measured = sources.coverage
+    if measured is not None:
+        percent = (measured.percent, measured.command)
+    found = [] if percent is None else [Sentence(f"The tests cover {percent[0]:.0f}% of the lines.", (percent[1],))]
+    if measured is not None and not measured.all_passed:
+        found.append(Sentence("Some of the tests failed while this was measured.", (measured.command,)))
     still_open = "Would you trust code with full coverage?"
     if percent is None:
-        still_open = f"What is the coverage? Run `pytest --cov --cov-report=json` and fill again. {still_open}"
+        still_open = f"What is the coverage? `loopline report fill --coverage` runs the tests. {still_open}"
     return Draft((*found, *sources.said("coverage")), still_open=still_open)
 
 
@@ -116,11 +121,7 @@ def _percent(sources: Sources, name: str) -> float | None:
     if name.endswith(".xml"):
         match = re.search(r"<coverage\b[^>]*\bline-rate=\"([\d.]{1,8})\"", text)
         return 100 * float(match[1]) if match and match[1].count(".") < 2 else None
-    try:
-        totals: Any = json.loads(text)["totals"]["percent_covered"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return float(totals) if isinstance(totals, int | float) else None
+    return percent_covered(text)
 
 
 def branches(sources: Sources) -> Draft:
@@ -206,7 +207,7 @@ def reproducibility(sources: Sources) -> Draft:
 
 def tracking(sources: Sources) -> Draft:
     """The tracker, what is logged, and curves from the stores that lie in the project."""
-    from loopline.report.curves import metric_curves
+    from loopline.report.results.curves import metric_curves
 
     logged = sorted(
         {
@@ -221,7 +222,7 @@ def tracking(sources: Sources) -> Draft:
     found = sources.said("wandb", "sweep", "lightning")
     if logged:
         found.append(Sentence(f"The code logs {listed(f'`{name}`' for name in logged)}.", ("calls of log",)))
-    sentences, pictures = metric_curves(sources.root)
+    sentences, pictures = metric_curves(sources.root, sources.loose_files)
     return Draft(
         (*found, *sentences), tuple(pictures), still_open="Why do these metrics matter? What did you learn from them?"
     )
@@ -266,6 +267,33 @@ def architecture(sources: Sources) -> Draft:
     )
 
 
+def profiling(sources: Sources) -> Draft:
+    """What profiles in the project show, and what the audit found."""
+    from loopline.report.results.profiles import profile_sentences
+
+    found = profile_sentences(sources.root, sources.loose_files)
+    asked = "What did you change after it?" if found else "What did the profile show?"
+    return Draft((*found, *sources.said("profiling", "logging")), still_open=f"{asked} How did you find bugs?")
+
+
+def load(sources: Sources) -> Draft:
+    """What load tests measured, and what the audit found about tests of the API."""
+    from loopline.report.results.load_tests import load_test_sentences
+
+    found = load_test_sentences(sources.root, sources.loose_files)
+    asked = "On which machine?" if found else "How many requests per second did the service answer?"
+    return Draft((*found, *sources.said("api_tests", "load_test")), still_open=asked)
+
+
+def monitoring(sources: Sources) -> Draft:
+    """What drift reports found, and what the audit found about monitoring."""
+    from loopline.report.results.drift_reports import drift_sentences
+
+    found = drift_sentences(sources.root, sources.loose_files)
+    items = ("drift", "drift_api", "io_collection", "metrics", "mon_system", "mon_perf", "cloud_monitoring")
+    return Draft((*found, *sources.said(*items)), still_open="What did monitoring tell you?")
+
+
 def nothing(_: Sources) -> Draft:
     """What no file can know stays a question."""
     return Draft(())
@@ -297,11 +325,7 @@ TOPICS = (
     Topic("structure", r"structure of (?:your|the) (?:code|repository)", structure),
     Topic("quality", r"rules for code quality", quality),
     Topic("coverage", r"code coverage", coverage),
-    Topic(
-        "load",
-        r"(?:load|unit) testing.*api|test the api|under load",
-        from_audit("api_tests", "load_test", still_open="How many requests per second did the service answer?"),
-    ),
+    Topic("load", r"(?:load|unit) testing.*api|test the api|under load", load),
     Topic("tests", r"how many tests", tests),
     Topic("branches", r"branches and pull requests?", branches),
     Topic("integration", r"continu\w+ integration", integration),
@@ -310,11 +334,7 @@ TOPICS = (
     Topic("reproducibility", r"reproducib|can be repeated", reproducibility),
     Topic("tracking", r"w&b|experiment tracking", tracking),
     Topic("docker", r"\bdocker\b.*(?:containerized|use|dockerfile)", docker),
-    Topic(
-        "profiling",
-        r"\bprofile\b",
-        from_audit("profiling", "logging", still_open="What did the profile show? How did you find bugs?"),
-    ),
+    Topic("profiling", r"\bprofile\b", profiling),
     Topic(
         "training",
         r"train your model in|virtual machines|compute engine",
@@ -332,20 +352,7 @@ TOPICS = (
             still_open="What else did you use in the cloud?",
         ),
     ),
-    Topic(
-        "monitoring",
-        r"monitor",
-        from_audit(
-            "drift",
-            "drift_api",
-            "io_collection",
-            "metrics",
-            "mon_system",
-            "mon_perf",
-            "cloud_monitoring",
-            still_open="What did monitoring tell you?",
-        ),
-    ),
+    Topic("monitoring", r"monitor", monitoring),
     Topic(
         "deployment",
         r"deploy",

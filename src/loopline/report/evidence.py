@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from loopline.core.records.audit import Audit, Evidence
+from loopline.report.coverage import Coverage
+from loopline.report.walk import walk
 from loopline.repository import Repository
+
+# `outputs/2026-01-31/12-00-00/wandb/run-…/files/config.yaml`
+_RESULTS_DEPTH = 7
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,20 @@ class Draft:
 
 @dataclass(frozen=True)
 class Sources:
-    """Everything that drafts may look at: the files, the audit where there is one, the folder for what is untracked."""
+    """Everything that drafts may look at: the files, the audit where there is one, the folder for what is untracked.
+
+    `coverage` is set where somebody asked to have it measured.
+    """
 
     repository: Repository
     audit: Audit | None
     root: Path
+    coverage: Coverage | None = None
+
+    @cached_property
+    def loose_files(self) -> tuple[Path, ...]:
+        """What lies in the project's folder, tracked or not: results are seldom in git."""
+        return tuple(walk(self.root, depth=_RESULTS_DEPTH))
 
     def said(self, *items: str) -> list[Sentence]:
         """What the audit found for these items, done or partial ones, in their order."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from loopline.core.records.audit import Audit
 from loopline.core.store import digest_bytes, write_bytes
+from loopline.report.coverage import Coverage
 from loopline.report.document import DRAFT_NOTE, Question
 from loopline.report.drafts import TOPICS
 from loopline.report.evidence import Draft, Picture, Sentence, Sources
@@ -20,8 +22,9 @@ _MAX_SENTENCES = 14
 
 @dataclass(frozen=True)
 class Filled:
-    """What `fill_report` did: the text, the figures by their names, and the questions by their labels."""
+    """What `fill_report` did: the file, its text, the figures by their names, and the questions by their labels."""
 
+    path: Path
     text: str
     figures: tuple[tuple[str, bytes], ...]
     drafted: tuple[str, ...]
@@ -29,12 +32,14 @@ class Filled:
     still_open: tuple[str, ...]
 
 
-def fill_report(file: ReportFile, repository: Repository, *, audit: Audit | None = None) -> Filled:
+def fill_report(
+    file: ReportFile, repository: Repository, *, audit: Audit | None = None, coverage: Coverage | None = None
+) -> Filled:
     """Drafts the answers that evidence can give. Writes nothing, runs nothing, and raises on no text of a report.
 
     A question that somebody answered is kept as it is; a draft of ours that nobody changed is made anew.
     """
-    sources = Sources(repository, audit, file.root)
+    sources = Sources(repository, audit, file.root, coverage)
     lines = file.text.split("\n")
     drafted: list[str] = []
     kept: list[str] = []
@@ -58,7 +63,12 @@ def fill_report(file: ReportFile, repository: Repository, *, audit: Audit | None
         drafted.append(name)
     text = "\n".join(lines)
     return Filled(
-        text, tuple(sorted(figures.items())), tuple(drafted[::-1]), tuple(kept[::-1]), tuple(still_open[::-1])
+        file.path,
+        text,
+        tuple(sorted(figures.items())),
+        tuple(drafted[::-1]),
+        tuple(kept[::-1]),
+        tuple(still_open[::-1]),
     )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from loopline.core.errors import InputError
 from loopline.report.parse import parse_report
+from loopline.report.walk import walk
 from loopline.repository.text import decode
 
 DEFAULT = "reports/README.md"
@@ -16,7 +15,6 @@ MAX_REPORT_BYTES = 8 << 20
 # Fewer questions than this make no report.
 _MIN_QUESTIONS = 3
 _MAX_DEPTH = 4
-_SKIPPED = frozenset({"node_modules", "venv", "env", "site-packages", "__pycache__", "build", "dist", "site"})
 
 
 @dataclass(frozen=True)
@@ -43,10 +41,8 @@ def open_report(path: Path) -> ReportFile:
 
     Raises `InputError` where there is none, or where the file is no text.
     """
-    if path.is_dir():
-        path = _find(path.resolve())
-    path = path.resolve()
     try:
+        path = _find(path.resolve()) if path.is_dir() else path.resolve()
         data = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"file '{path}' does not exist.", next_command="loopline report new") from None
@@ -87,12 +83,5 @@ def _find(folder: Path) -> Path:
     return best
 
 
-def _markdown_files(folder: Path) -> Iterator[Path]:
-    """The Markdown files of a folder that may be its report, in order; links to folders are not followed."""
-    for here, folders, names in os.walk(folder):
-        depth = len(Path(here).relative_to(folder).parts)
-        kept = [name for name in folders if not name.startswith(".") and name not in _SKIPPED]
-        folders[:] = sorted(kept) if depth < _MAX_DEPTH else []
-        for name in sorted(names):
-            if name.lower().endswith((".md", ".markdown")):
-                yield Path(here, name)
+def _markdown_files(folder: Path) -> list[Path]:
+    return [path for path in walk(folder, depth=_MAX_DEPTH) if path.suffix.lower() in (".md", ".markdown")]

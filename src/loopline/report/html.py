@@ -13,6 +13,7 @@ from pathlib import Path
 from loopline.page import KeyFigure, KeyFigures, Markup, Section, Verdict, render_page
 from loopline.report.check import AnswerCheck, Problem, ReportCheck, check_report
 from loopline.report.document import Prose, Question
+from loopline.report.evidence import number
 from loopline.report.figures import find_figure
 from loopline.report.finding import ReportFile
 from loopline.report.lines import heading, in_code
@@ -23,6 +24,10 @@ from loopline.repository import read_ticks
 # A larger picture is made smaller: a page of screenshots should still fit into a mail.
 _MAX_PICTURE_BYTES = 700_000
 _MAX_PICTURE_SIDE = 1600
+# Characters of a question in the list of questions.
+_MAX_LISTED = 46
+# A checklist of more boxes stands in columns, where there is room.
+_LONG_CHECKLIST = 12
 
 
 def render_report(file: ReportFile, *, created_at: datetime | None = None) -> str:
@@ -35,14 +40,14 @@ def render_report(file: ReportFile, *, created_at: datetime | None = None) -> st
     title = _title(report.parts, file)
     sections = [_summary(checked), _contents(report.questions, checked)]
     states = iter(checked.answers)
-    number = 0
+    num_questions = 0
     for part in report.parts:
         if isinstance(part, Prose):
             for name, text in _by_heading(part, title):
                 _add(sections, name, _prose(text, file))
         else:
-            number += 1
-            _add(sections, "", _question(part, next(states), number, file))
+            num_questions += 1
+            _add(sections, "", _question(part, next(states), num_questions, file))
     return render_page(title, sections, created_at=created_at)
 
 
@@ -82,16 +87,26 @@ def _summary(checked: ReportCheck) -> Section:
 
 def _contents(questions: Sequence[Question], checked: ReportCheck) -> Section:
     rows = []
-    for number, (question, answer) in enumerate(zip(questions, checked.answers, strict=True), 1):
+    for place, (question, answer) in enumerate(zip(questions, checked.answers, strict=True), 1):
         good = answer.verdict == "ok"
         mark = f'<span class="{"good" if good else "bad"}" aria-hidden="true">{"✓" if good else "!"}</span>'
         rows.append(
-            f'<li>{mark}<a href="#question-{number}">{escape(_name(question))}</a>'
+            f'<li>{mark}<a href="#question-{place}">{escape(_listed(question))}</a>'
             + ("</li>" if good else f'<span class="bad">{escape(answer.verdict)}</span></li>')
         )
     style = f"<style>\n{_style()}</style>"
     listed = f'<ul class="questions">{"".join(rows)}</ul>' if rows else ""
     return Section("Questions" if rows else "", (Markup(style + listed),))
+
+
+def _listed(question: Question) -> str:
+    """A question's number and title, or the beginning of what it asks: a list of numbers helps nobody."""
+    words = question.title or " ".join(re.sub(r"[*_`>#]+", "", _asked(question)).split())
+    first = re.match(r".*?[.?!](?=\s|$)", words)
+    short = first[0] if first and len(first[0]) <= _MAX_LISTED else words
+    if len(short) > _MAX_LISTED:
+        short = short[:_MAX_LISTED].rpartition(" ")[0].rstrip(" ,;:") + "\u00a0…"
+    return f"{question.label}. {short}" if question.label and short else short or _name(question)
 
 
 def _style() -> str:
@@ -136,14 +151,15 @@ def _prose(text: str, file: ReportFile) -> str:
             f'<p class="boxes"><progress value="{done}" max="{len(ticks)}" aria-label="{label}"></progress>'
             f"<span>{label}</span></p>"
         )
-    return f'{boxes}<div class="prose">{_html(text, file, level=3)}</div>'
+    kind = "prose columns" if len(ticks) > _LONG_CHECKLIST else "prose"
+    return f'{boxes}<div class="{kind}">{_html(text, file, level=3)}</div>'
 
 
-def _question(question: Question, answer: AnswerCheck, number: int, file: ReportFile) -> str:
+def _question(question: Question, answer: AnswerCheck, place: int, file: ReportFile) -> str:
     body = _html(question.answer, file) if question.answer else '<p class="missing">No answer yet.</p>'
     return (
-        f'<article class="question" aria-labelledby="question-{number}">'
-        f'<h3 id="question-{number}">{escape(_name(question))}</h3>'
+        f'<article class="question" aria-labelledby="question-{place}">'
+        f'<h3 id="question-{place}">{escape(_name(question))}</h3>'
         f'<div class="prompt">{_html(_asked(question), file)}</div>'
         f'<p class="state">{_state(answer)}</p>'
         f'<div class="answer">{body}</div></article>'
@@ -162,9 +178,9 @@ def _asked(question: Question) -> str:
 
 
 def _state(answer: AnswerCheck) -> str:
-    found = [f"{answer.num_words} words" + (f" (asked: {answer.words})" if answer.words else "")]
+    found = [number(answer.num_words, "word") + (f" (asked: {answer.words})" if answer.words else "")]
     if answer.images or answer.num_images:
-        found.append(f"{answer.num_images} pictures" + (f" (asked: {answer.images})" if answer.images else ""))
+        found.append(number(answer.num_images, "picture") + (f" (asked: {answer.images})" if answer.images else ""))
     problems = [
         f'<span class="{"bad" if problem.is_violation else "note"}">{escape(_shown(problem))}</span>'
         for problem in answer.problems

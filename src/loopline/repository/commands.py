@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -147,36 +148,40 @@ def expanded(commands: list[Command], origin: Origin) -> list[Command]:
 
     A called command keeps its own place.
     """
+    named: defaultdict[tuple[Origin, str], list[Command]] = defaultdict(list)
+    for command in commands:
+        named[command.origin, command.called].append(command)
     found = [command for command in commands if command.origin == origin]
     seen = set(found)
     queue = list(found)
     while queue:
-        caller = queue.pop()
-        for command in commands:
-            if command not in seen and _calls(caller, command):
+        for command in _callees(queue.pop(), named):
+            if command not in seen:
                 seen.add(command)
                 found.append(command)
                 queue.append(command)
     return found
 
 
-def _calls(caller: Command, command: Command) -> bool:
+def _callees(caller: Command, named: Mapping[tuple[Origin, str], list[Command]]) -> Iterator[Command]:
+    """The commands that a command calls, of those by their origin and the name under which they are called."""
     for part in parts(caller.text):
         words = part.split()
-        program = PurePosixPath(words[0]).name
-        if program == "make" and command.origin == "makefile":
-            wanted = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-            return command.called in wanted
-        if program == "tox" and command.origin == "task" and command.path.endswith(("tox.ini", "setup.cfg")):
-            wanted = re.findall(r"-e\s*(\S+)", part)
-            return not wanted or command.called in ",".join(wanted).split(",") or command.called == "testenv"
-        if program in ("invoke", "inv", "nox", "poe", "task") and command.origin == "task":
-            return command.called in [word.replace("_", "-") for word in words[1:]]
-        if program in ("pre-commit", "prek") and command.origin == "hook":
-            return "run" in words
-        if command.origin == "script" and command.called in [PurePosixPath(word).name for word in words[:3]]:
-            return True
-    return False
+        program = words[0].rpartition("/")[2]
+        wanted: list[tuple[Origin, str]] = [("script", word.rpartition("/")[2]) for word in words[:3]]
+        if program == "make":
+            wanted += [("makefile", word) for word in words[1:]]
+        elif program in ("invoke", "inv", "nox", "poe", "task"):
+            wanted += [("task", word.replace("_", "-")) for word in words[1:]]
+        elif program in ("pre-commit", "prek") and "run" in words:
+            wanted += [place for place in named if place[0] == "hook"]
+        for place in wanted:
+            yield from named.get(place, ())
+        if program == "tox":
+            chosen = ",".join(re.findall(r"-e\s*(\S+)", part)).split(",")
+            for (origin, name), tasks in named.items():
+                if origin == "task" and (chosen == [""] or name in (*chosen, "testenv")):
+                    yield from (task for task in tasks if task.path.endswith(("tox.ini", "setup.cfg")))
 
 
 def _in_cloud_build(config: Config) -> Iterator[Command]:

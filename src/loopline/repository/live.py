@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 
 _LEAVES = frozenset({ast.Name, ast.Constant, ast.Pass, ast.alias})
 _BINDING = frozenset(
@@ -58,33 +59,37 @@ class LiveTree:
         self.module = Scope(tree, None)
         self.nodes: defaultdict[type[ast.AST], list[ast.AST]] = defaultdict(list)
         self.scopes: dict[ast.AST, Scope] = {}
-        self.parents: dict[ast.AST, ast.AST] = {}
         # The fields of each type in which nodes can stand.
         self._fields: dict[type[ast.AST], tuple[str, ...]] = {}
-        self._enter_block(tree.body, tree, self.module)
+        self._enter_block(tree.body, self.module)
 
-    def _enter_block(self, statements: list[ast.stmt], parent: ast.AST, scope: Scope) -> None:
+    @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """What each live node stands in. Most modules are never asked, and the table is as large as their scopes."""
+        holders = [self.module.node, *(node for nodes in self.nodes.values() for node in nodes)]
+        return {child: node for node in holders for child in ast.iter_child_nodes(node) if child in self.scopes}
+
+    def _enter_block(self, statements: list[ast.stmt], scope: Scope) -> None:
         for statement in statements:
-            self._enter(statement, parent, scope)
+            self._enter(statement, scope)
             if isinstance(statement, _ENDS):
                 break
 
-    def _enter(self, node: ast.AST, parent: ast.AST, scope: Scope) -> None:
+    def _enter(self, node: ast.AST, scope: Scope) -> None:
         kind = type(node)
         self.nodes[kind].append(node)
         self.scopes[node] = scope
-        self.parents[node] = parent
         if kind in _LEAVES:
             return
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             self._enter_definition(node, scope)
         elif isinstance(node, ast.If | ast.While):
-            self._enter(node.test, node, scope)
+            self._enter(node.test, scope)
             truth = _truth(node.test)
             if truth is not False:
-                self._enter_block(node.body, node, scope)
+                self._enter_block(node.body, scope)
             if truth is not True or kind is ast.While:
-                self._enter_block(node.orelse, node, scope)
+                self._enter_block(node.orelse, scope)
         else:
             if kind in _BINDING:
                 _bind_statement(node, scope)
@@ -98,13 +103,13 @@ class LiveTree:
             value = getattr(node, name)
             if isinstance(value, list):
                 if value and isinstance(value[0], ast.stmt):
-                    self._enter_block(value, node, scope)
+                    self._enter_block(value, scope)
                 else:
                     for item in value:
                         if isinstance(item, ast.AST):
-                            self._enter(item, node, scope)
+                            self._enter(item, scope)
             elif isinstance(value, ast.AST):
-                self._enter(value, node, scope)
+                self._enter(value, scope)
 
     def _enter_definition(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef, scope: Scope
@@ -126,11 +131,11 @@ class LiveTree:
                 scope.defined[node.name] = node
                 outer = [*node.decorator_list, arguments, *([node.returns] if node.returns else [])]
         for child in outer:
-            self._enter(child, node, scope)
+            self._enter(child, scope)
         if isinstance(node, ast.Lambda):
-            self._enter(node.body, node, inner)
+            self._enter(node.body, inner)
         else:
-            self._enter_block(node.body, node, inner)
+            self._enter_block(node.body, inner)
 
 
 def _truth(test: ast.expr) -> bool | None:

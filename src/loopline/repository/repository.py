@@ -7,6 +7,7 @@ is noted in `unreadable` with the reason and is absent from the views.
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -30,6 +31,7 @@ from loopline.repository.text import decode
 from loopline.repository.workflows import Workflow, is_workflow, read_workflow
 
 T = TypeVar("T")
+_MAKEFILE = re.compile(r"(^|/)(gnu)?makefile(\.[^/]+)?$|\.mk$", re.IGNORECASE)
 MAX_TEXT_BYTES = 8 << 20
 MAX_KEPT_CHARACTERS = 64 << 20
 # A larger configuration file is data.
@@ -123,13 +125,32 @@ class Repository:
             for function in module.functions
         }
 
+    @cached_property
+    def _definitions_by_last(self) -> Mapping[str, Sequence[str]]:
+        """The full names of all definitions by their last parts."""
+        found: dict[str, list[str]] = {}
+        for full in self.definitions:
+            found.setdefault(full.rpartition(".")[2], []).append(full)
+        return found
+
+    @cached_property
+    def names_read(self) -> frozenset[str]:
+        """The last parts of all names that the project's own code reads and its settings hold, tests left out."""
+        own = (module for path, module in self.python.items() if not roles.is_test(path))
+        found = {name.rpartition(".")[2] for module in (*own, *self.notebooks.values()) for name in module.references}
+        for path, config in self.configs.items():
+            if not path.endswith((".lock", ".json")):
+                found |= {re.split(r"[.:]", value)[-1] for _, value in config.walk() if isinstance(value, str)}
+        return frozenset(found)
+
     def find_definition(self, name: str) -> tuple[PythonModule, Function] | None:
         """The function that a full name calls, however the project's root is spelled in the import; None if not own."""
         name = name.replace("()", "").removeprefix("src.")
         if name in self.definitions:
             return self.definitions[name]
-        alike = [found for full, found in self.definitions.items() if full.endswith(f".{name}")] if "." in name else []
-        return alike[0] if len(alike) == 1 else None
+        last = name.rpartition(".")[2]
+        alike = [full for full in self._definitions_by_last.get(last, ()) if full.endswith(f".{name}")]
+        return self.definitions[alike[0]] if len(alike) == 1 and last != name else None
 
     @cached_property
     def notebooks(self) -> Mapping[str, PythonModule]:
@@ -160,8 +181,7 @@ class Repository:
     @cached_property
     def makefile_targets(self) -> Sequence[Target]:
         """The targets of all Makefiles."""
-        names = ("makefile", "gnumakefile")
-        paths = [path for path in self.own_paths if PurePosixPath(path).name.lower() in names or path.endswith(".mk")]
+        paths = [path for path in self.own_paths if _MAKEFILE.search(path)]
         return [target for path in paths for target in parse_makefile(path, self.text(path) or "")]
 
     @cached_property

@@ -21,6 +21,10 @@ ROUTE = (
 )
 BUCKET = {"src/leaves/train.py": "from google.cloud import storage\nstorage.Client()\n"}
 LOADER = "from torch.utils.data import DataLoader\n{}\nDataLoader(data, num_workers={})\n"
+SCRIPT = {"src/data/make_dataset.py": "import torch\ntorch.save(1, 'x')\n"}
+TRAINER = "from transformers import TrainingArguments\nTrainingArguments({})\n"
+FORM = "from fastapi import FastAPI\napp = FastAPI()\n\n@app.get('/')\ndef page():\n    {}\n"
+TEST = "from leaves.data import Leaves\n\n{}\n"
 SWEEP = "method: bayes\nparameters:\n  lr: {min: 0, max: 1}\n"
 
 CASES: list[tuple[str, Verdict, dict[str, str]]] = [
@@ -44,6 +48,13 @@ CASES: list[tuple[str, Verdict, dict[str, str]]] = [
         "partial",
         {"src/leaves/utils/download.py": "import requests\ndef get():\n    requests.get('x')\n"},
     ),
+    ("data_script", "done", {"src/data/make_dataset.py": "import datasets\ndatasets.load_dataset('x')\n"}),
+    (
+        "data_script",
+        "done",
+        SCRIPT | {"Makefile": "data:\n\tgsutil cp gs://x data\n\tpython src/data/make_dataset.py\n"},
+    ),
+    ("data_script", "partial", SCRIPT | {"Dockerfile": "RUN curl x | sh\nCMD python src/data/make_dataset.py\n"}),
     ("data_vc", "partial", {".dvc/config": "['remote \"a\"']\nurl = gs://a\n"}),
     ("data_vc", "done", {".gitattributes": "*.csv filter=lfs\n"}),
     (
@@ -100,6 +111,13 @@ CASES: list[tuple[str, Verdict, dict[str, str]]] = [
         {".github/workflows/a.yaml": WORKFLOW.replace("run: {}", "uses: docker/build-push-action@v6")},
     ),
     # Experiments.
+    ("wandb", "done", {"src/a.py": TRAINER.format("report_to='wandb' if x else 'none'")}),
+    ("wandb", "not found", {"src/a.py": TRAINER.format("report_to='none'")}),
+    ("wandb", "done", {"src/a.py": TRAINER.format("**cfg.train"), "conf/a.yaml": "report_to: wandb\n"}),
+    ("wandb", "done", {"src/a.py": TRAINER.format("report_to=cfg['to']"), "conf/a.yaml": "report_to: [wandb]\n"}),
+    ("wandb", "not found", {"src/a.py": TRAINER.format("report_to='none'"), "conf/a.yaml": "report_to: wandb\n"}),
+    ("wandb", "partial", {"src/a.py": "import wandb\n\ndef never():\n    wandb.log({})\n"}),
+    ("wandb", "done", {"src/a.py": "import wandb\n\n@task\ndef train():\n    wandb.log({})\n"}),
     ("config_files", "partial", {"configs/train.yaml": "lr: 1\n", "src/train.py": "lr = 1\n"}),
     ("config_files", "not found", {"configs/sweep.yaml": SWEEP, "src/train.py": "import yaml\nyaml.safe_load('x')\n"}),
     (
@@ -205,6 +223,26 @@ CASES: list[tuple[str, Verdict, dict[str, str]]] = [
         "not found",
         OWN | {"tests/test_data.py": "from leaves.data import train_data\ndef test_it():\n    assert train_data()\n"},
     ),
+    (
+        "tests_data",
+        "done",
+        OWN | {"tests/test_it.py": TEST.format("def look():\n    assert len(Leaves())\n\ndef test_all():\n    look()")},
+    ),
+    (
+        "tests_data",
+        "done",
+        OWN
+        | {
+            "tests/test_it.py": TEST.format(
+                "def test_it():\n    if not Leaves():\n        raise AssertionError('none')"
+            )
+        },
+    ),
+    (
+        "tests_data",
+        "partial",
+        OWN | {"tests/test_it.py": TEST.format("def test_it():\n    if not Leaves():\n        raise ValueError")},
+    ),
     ("coverage", "partial", {"codecov.yml": "comment: false\n"}),
     ("coverage", "done", {"pyproject.toml": "[tool.pytest.ini_options]\naddopts = '--cov=src'\n"}),
     ("coverage", "done", {".coverage": "x"}),
@@ -279,6 +317,14 @@ CASES: list[tuple[str, Verdict, dict[str, str]]] = [
         "done",
         {".github/workflows/a.yaml": WORKFLOW.replace("run: {}", "uses: google-github-actions/deploy-cloudrun@v2")},
     ),
+    ("deploy_cloud", "not found", {"tests/test_rules.py": "TEXT = 'https://leaves-abc123-ew.a.run.app/docs'\n"}),
+    (
+        "deploy_cloud",
+        "done",
+        {"load_tests/ask.py": "import requests\nrequests.get('https://leaves-abc123-ew.a.run.app/health')\n"},
+    ),
+    ("gcp_train", "partial", {"src/train.py": "torch.load('/gcs/leaves/data.pt')\n"}),
+    ("gcp_train", "cannot be seen", {"src/rules.py": "import re\nre.compile('/gcs/|gcsfuse')\n"}),
     (
         "deploy_cloud",
         "not found",
@@ -290,9 +336,21 @@ CASES: list[tuple[str, Verdict, dict[str, str]]] = [
     # Serving and monitoring.
     ("fastapi", "partial", {"app.py": "from flask import Flask\napp = Flask(__name__)\n"}),
     ("torchserve", "done", {"models/instructions.txt": "1. torchserve --start --model-store x\n"}),
-    ("onnx_bentoml", "done", {"src/a.py": "def f(model):\n    model.to_onnx('x')\n"}),
+    ("onnx_bentoml", "done", {"src/a.py": "def f(model):\n    model.to_onnx('x')\nf(1)\n"}),
+    ("onnx_bentoml", "partial", {"src/a.py": "def f(model):\n    model.to_onnx('x')\n"}),
+    (
+        "onnx_bentoml",
+        "done",
+        {
+            "src/a.py": "def f(model):\n    model.to_onnx('x')\n",
+            "pyproject.toml": "[project.scripts]\nexport = 'a:f'\n",
+        },
+    ),
     ("frontend", "done", {"app/package.json": '{"dependencies": {"react": "1"}}'}),
     ("frontend", "not found", {"reports/drift.html": "<script></script>"}),
+    ("frontend", "done", {"src/a.py": FORM.format("return '<form><input name=x></form>'")}),
+    ("frontend", "not found", {"src/a.py": FORM.format("'''Answers with a <form>.'''")}),
+    ("frontend", "not found", {"src/a.py": "text = '<form></form>'\n"}),
     ("drift", "done", {"src/drift.py": "from scipy.stats import ks_2samp\ndef check(a, b):\n    ks_2samp(a, b)\n"}),
     (
         "drift",
@@ -316,6 +374,16 @@ CASES: list[tuple[str, Verdict, dict[str, str]]] = [
     # Scaling.
     ("dist_data", "done", {"src/a.py": LOADER.format("import os", "os.cpu_count()")}),
     ("dist_data", "done", {"src/a.py": LOADER.format("import multiprocessing as m\ncores = m.cpu_count()", "cores")}),
+    ("dist_data", "done", {"src/a.py": LOADER.format("import torch", "torch.get_num_threads()")}),
+    ("dist_data", "done", {"src/a.py": "import timm\ntimm.data.create_loader(data, num_workers=2)\n"}),
+    (
+        "dist_data",
+        "done",
+        {
+            "src/leaves/cores.py": "import os\n\ndef count():\n    return os.cpu_count() - 1\n",
+            "src/a.py": LOADER.format("from leaves import cores", "cores.count()"),
+        },
+    ),
     ("dist_data", "done", {"src/a.py": LOADER.format("for i in range(4):\n    pass", "i")}),
     ("dist_data", "done", {"src/a.py": LOADER.format("", "cfg.num_workers"), "conf/a.yaml": "num_workers: 4\n"}),
     ("dist_data", "not found", {"src/a.py": LOADER.format("", "cfg.num_workers"), "conf/a.yaml": "num_workers: 0\n"}),

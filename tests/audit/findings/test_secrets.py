@@ -111,10 +111,20 @@ def test_a_secret_that_was_removed_is_found_in_the_history(tmp_path: Path) -> No
     (tmp_path / "run.sh").write_text("wandb login\n")
     (tmp_path / "kaggle.json").write_text(kept + "\n")
     git("commit", "-qam", "two")
+    (tmp_path / "run.sh").write_text("set -e\nwandb login\n")
+    git("commit", "-qam", "three")
+    (tmp_path / "run.sh").write_text(f"set -e\nwandb login\n# {KEY[::-1]}\n")  # what that is, the line above says
+    git("commit", "-qam", "four")
+    fourth = git("rev-parse", "HEAD")
+    (tmp_path / "run.sh").write_text("set -e\n")
+    git("commit", "-qam", "five")
     repository = open_repository(tmp_path)
     rules = {rule.id: rule for rule in FINDINGS}
     found = list(rules["secret-in-history"].check(repository))
-    assert [(evidence.path, evidence.line, evidence.commit) for evidence in found] == [("run.sh", 1, first)]
+    assert [(evidence.path, evidence.line, evidence.commit) for evidence in found] == [
+        ("run.sh", 1, first),
+        ("run.sh", 3, fourth),
+    ]
     assert [evidence.path for evidence in rules["kaggle-key"].check(repository)] == ["kaggle.json"]
     assert [path for path, _ in secrets_in_tree(repository)] == ["kaggle.json"]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
 from loopline.audit.rule import ItemRule, Judgement, cannot_be_seen, done, not_found, partial
 from loopline.audit.traces import MOST_EVIDENCE, called, code, named, running, shown, uses
 from loopline.core.records.audit import Evidence
-from loopline.repository import Repository
+from loopline.repository import Repository, is_test
 
 THEME = "Cloud"
 _SUBMITS = (
@@ -41,6 +42,8 @@ _SERVICE = re.compile(
     r"(?![\w.])",
     re.IGNORECASE,
 )
+# What sends requests.
+_ASKING = ("requests", "httpx", "aiohttp", "urllib.request", "locust", "websockets")
 _READ_FOR_ADDRESSES = (
     ".md",
     ".py",
@@ -88,9 +91,12 @@ def _check_training(repository: Repository) -> Judgement:
         for command in repository.commands
         if re.search(r"/gcs/|gcsfuse", command.text)
     ]
-    for path, module in repository.python.items():
-        if "/gcs/" in module.text:
-            hints.append(Evidence(path=path, sentence="Names a path into a bucket."))
+    for module in code(repository):
+        hints += [
+            module.evidence(node, "Names a path into a bucket.")
+            for node in module.live(ast.Constant)
+            if isinstance(node.value, str) and re.match(r"/gcs/\w", node.value)
+        ]
     return partial(*hints[:1]) if hints else cannot_be_seen()
 
 
@@ -118,10 +124,12 @@ def deployments(repository: Repository) -> Iterator[Evidence]:
 
 
 def addresses(repository: Repository) -> Iterator[Evidence]:
-    """Where the project names the address of a service of its own."""
+    """Where the project names the address of a service of its own; in tests, where it is asked, no example."""
     for path in repository.own_paths:
         size = repository.files[path].num_bytes or 0
         if not path.endswith(_READ_FOR_ADDRESSES) or size > _MAX_ADDRESS_BYTES:
+            continue
+        if is_test(path) and not uses((repository.python[path],) if path in repository.python else (), *_ASKING):
             continue
         for number, line in enumerate((repository.text(path) or "").splitlines(), 1):
             if _SERVICE.search(line):

@@ -24,6 +24,7 @@ _ACQUIRES = re.compile(
     r"opendatasets|git\.Repo|google\.cloud\.storage|gcsfs|boto3|s3fs|yfinance|openml|torch_geometric\.datasets|"
     r"roboflow|quickdraw|medmnist|ucimlrepo|pooch)"
 )
+_FETCHES = r"gsutil .*\b(cp|rsync)|gcloud storage (cp|rsync)|kaggle (datasets|competitions) download|wget|curl|gdown"
 _SAVES = re.compile(
     r"(^|\.)(save|to_csv|to_parquet|to_pickle|to_json|save_to_disk|savez?|savez_compressed|dump|write|"
     r"imwrite|copy2?|move|"
@@ -36,7 +37,7 @@ _DATA_PATH = re.compile(r"^(\./|\*\*/)?(data|datasets?)(/|$|\*)|\.dvc\b|\bdvc\.(
 
 def _check_script(repository: Repository) -> Judgement:
     """Data code that others can call: it fetches the data, or turns what is there into what training reads."""
-    callable_ones: list[Evidence] = []
+    whole: list[Evidence] = []
     scripts: list[Evidence] = []
     for module in code(repository):
         is_named = _is_data_module(module)
@@ -46,11 +47,26 @@ def _check_script(repository: Repository) -> Judgement:
         saved = next((call for call in module.calls if _SAVES.search(call.name)), None)
         for call, what in ((acquired, "Fetches data"), (saved, "Writes what it made of the data")):
             if call is not None:
-                found = callable_ones if call.inside and is_named else scripts
+                # A script that fetches is what is asked; one that turns local files is no more than begun.
+                is_whole = is_named and (bool(call.inside) or call is acquired)
+                found = whole if is_whole else scripts
                 found.append(module.evidence(call.line, f"{what}: `{call.name.replace('()', '').removeprefix('?.')}`."))
-    if callable_ones:
-        return done(*callable_ones[:MOST_EVIDENCE])
+    if whole:
+        return done(*whole[:MOST_EVIDENCE])
+    if fed := list(_fed_scripts(repository, {evidence.path for evidence in scripts})):
+        return done(*fed[:1], *scripts[: MOST_EVIDENCE - 1])
     return partial(*scripts[:MOST_EVIDENCE]) if scripts else not_found()
+
+
+def _fed_scripts(repository: Repository, scripts: set[str | None]) -> Iterator[Evidence]:
+    """Where a target, a task or a shell script fetches data and then runs a script for it."""
+    fetching: set[tuple[str, str]] = set()
+    for command in repository.commands:
+        place = (command.path, command.called)
+        if command.runs(_FETCHES) and command.origin != "dockerfile":
+            fetching.add(place)
+        elif place in fetching and any(path and path in command.text for path in scripts):
+            yield command.evidence("Fetches the data, and runs the script that prepares it.")
 
 
 def _is_data_module(module: PythonModule) -> bool:
@@ -140,9 +156,8 @@ RULES = (
         theme=THEME,
         asks="A script fetches the data and prepares it.",
         wording=r"fill out the .*(make_dataset|data)\.py|downloads whatever data",
-        looks_for="A data module with a function that downloads, or writes what it made of the data; a script that "
-        "cannot "
-        "be called from elsewhere is partial.",
+        looks_for="A data module that downloads, or has a function that writes what it made of the data; a script that "
+        "turns local files and cannot be called from elsewhere is partial, unless what runs it downloads first.",
         why="Data that somebody prepared by hand cannot be had again.",
         fix="Write one function that goes from nothing to the files that training reads.",
         good={"src/leaves/data.py": "import kagglehub\n\ndef download():\n    kagglehub.dataset_download('a/b')\n"},

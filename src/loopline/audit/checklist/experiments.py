@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
@@ -10,9 +11,9 @@ from loopline.audit.rule import ItemRule, Judgement, done, not_found, partial
 from loopline.audit.traces import (
     MOST_EVIDENCE,
     called,
-    calls,
     code,
     code_and_notebooks,
+    is_reached,
     methods,
     plain,
     running,
@@ -21,7 +22,7 @@ from loopline.audit.traces import (
     uses,
 )
 from loopline.core.records.audit import Evidence
-from loopline.repository import PythonModule, Repository
+from loopline.repository import Call, PythonModule, Repository
 
 THEME = "Experiments"
 LIGHTNING = ("lightning", "pytorch_lightning", "lightning_fabric", "lightning.pytorch")
@@ -64,6 +65,8 @@ _WANDB_LOGGERS = (
     "transformers.integrations.WandbCallback",
     "fastai.callback.wandb.WandbCallback",
 )
+# What the settings of a trainer are called in Transformers and in what is built on it.
+_ARGUMENTS = "TrainingArguments"
 _SEARCHES = (
     "optuna.create_study",
     "optuna.load_study",
@@ -146,16 +149,38 @@ def _check_wandb(repository: Repository) -> Judgement:
         )
     ]
     found += [*uses(code(repository), *_WANDB_LOGGERS), *targets(repository, *_WANDB_LOGGERS)]
-    for module, call in calls(
-        code(repository), "transformers.TrainingArguments", "transformers.Seq2SeqTrainingArguments"
-    ):
-        if "wandb" in str(call.argument("report_to")):
-            found.append(module.evidence(call.line, "The trainer reports to W&B."))
+    found += _reports(repository)
+    found = [evidence for evidence in found if is_reached(repository, evidence)]
     if found:
         return done(*found[:MOST_EVIDENCE])
     notebooks = uses(repository.notebooks.values(), "wandb")
     others = uses(code(repository), "wandb")
     return partial(*notebooks[:1], *others[:1]) if notebooks or others else not_found()
+
+
+def _reports(repository: Repository) -> Iterator[Evidence]:
+    """Where Transformers' trainer, or one made like it, is told to report to W&B: in code, or by its settings."""
+    arguments = [
+        (module, call) for module in code(repository) for call in module.calls if call.method.endswith(_ARGUMENTS)
+    ]
+    for module, call in arguments:
+        told = next((keyword.value for keyword in call.node.keywords if keyword.arg == "report_to"), None)
+        parts = [] if told is None else [*ast.walk(told), *ast.walk(module.origin(told))]
+        if any(isinstance(part, ast.Constant) and part.value == "wandb" for part in parts):
+            yield module.evidence(call.line, "The trainer reports to W&B.")
+    if any(_comes_from_settings(call) for _, call in arguments):
+        for path, config in repository.configs.items():
+            for place, value in config.walk():
+                if place[-1] == "report_to" and "wandb" in str(value):
+                    yield Evidence(path=path, line=config.line(*place), sentence="The trainer reports to W&B.")
+
+
+def _comes_from_settings(call: Call) -> bool:
+    """Whether a call is given all of a mapping, or what a mapping or an object holds as `report_to`."""
+    return any(
+        keyword.arg is None or (keyword.arg == "report_to" and isinstance(keyword.value, ast.Subscript | ast.Attribute))
+        for keyword in call.node.keywords
+    )
 
 
 def _check_sweep(repository: Repository) -> Judgement:
@@ -242,7 +267,8 @@ RULES = (
         theme=THEME,
         asks="Training's progress is logged with Weights & Biases.",
         wording=r"(use|using) (wandb|weights)",
-        looks_for="Live calls of `wandb`, or its logger handed to a trainer; a dependency or a sweep file is nothing.",
+        looks_for="Live calls of `wandb`, its logger handed to a trainer, or a trainer told to report to it; code that "
+        "nothing calls is partial, a dependency or a sweep file nothing.",
         why="A curve that is stored can be compared with next month's.",
         fix="wandb.init and wandb.log, or WandbLogger.",
         good={"src/leaves/train.py": "import wandb\n\nwandb.init(project='leaves')\nwandb.log({'loss': 1.0})\n"},

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 
 from loopline.audit.rule import ItemRule, Judgement, done, not_found, partial
 from loopline.audit.traces import (
     MOST_EVIDENCE,
     called,
     code,
+    is_reached,
     methods,
     named,
     plain,
@@ -18,7 +21,7 @@ from loopline.audit.traces import (
     uses,
 )
 from loopline.core.records.audit import Evidence
-from loopline.repository import Repository
+from loopline.repository import PythonModule, Repository
 
 THEME = "Serving"
 _INFERS = re.compile(
@@ -37,6 +40,8 @@ _SPECIAL = (
     "tritonclient",
     "optimum.onnxruntime",
 )
+# What people fill in or press on a page.
+_CONTROL = re.compile(r"<(form|input|textarea|button|select)\b", re.IGNORECASE)
 _FRONTENDS = (
     "streamlit",
     "gradio",
@@ -87,10 +92,11 @@ def _check_special(repository: Repository) -> Judgement:
         module.evidence(call.line, f"`{plain(call.name)}` exports the model.")
         for module, call in methods(code(repository), "to_onnx")
     )
-    if found:
-        return done(*found[:MOST_EVIDENCE])
-    notebooks = uses(repository.notebooks.values(), *_SPECIAL)
-    return partial(*notebooks[:1]) if notebooks else not_found()
+    reached = [evidence for evidence in found if is_reached(repository, evidence)]
+    if reached:
+        return done(*reached[:MOST_EVIDENCE])
+    begun = found or uses(repository.notebooks.values(), *_SPECIAL)
+    return partial(*begun[:1]) if begun else not_found()
 
 
 def _check_frontend(repository: Repository) -> Judgement:
@@ -123,7 +129,17 @@ def _check_frontend(repository: Repository) -> Judgement:
         for path in pages
         if re.search(r"<(form|input|script|button)", repository.text(path) or "")
     ]
+    for module in dict.fromkeys(module for module, _ in routes(repository)):
+        found += _pages_in_code(module)
     return done(*found[:MOST_EVIDENCE]) if found else not_found()
+
+
+def _pages_in_code(module: PythonModule) -> Iterator[Evidence]:
+    """The pages with something to fill in that a service holds as text in its own code."""
+    for node in module.live(ast.Constant):
+        is_used = not isinstance(next(module.parents(node), None), ast.Expr)  # no docstring
+        if is_used and isinstance(node.value, str) and _CONTROL.search(node.value):
+            yield module.evidence(node, "A page that the service writes itself.")
 
 
 API = """from fastapi import FastAPI
@@ -174,7 +190,7 @@ RULES = (
         theme=THEME,
         asks="The model is served by what is made for models: ONNX or BentoML.",
         wording=r"specialized ml-deployment|onnx or bentoml",
-        looks_for="Live use of ONNX, onnxruntime, BentoML or the like.",
+        looks_for="Live use of ONNX, onnxruntime, BentoML or the like; in a function that nothing calls it is partial.",
         why="A graph without Python is smaller, and often several times faster.",
         fix="torch.onnx.export, onnxruntime.InferenceSession.",
         good={"src/leaves/api.py": "import onnxruntime\n\nsession = onnxruntime.InferenceSession('model.onnx')\n"},

@@ -73,12 +73,14 @@ def _check_subject(repository: Repository, subject: re.Pattern[str], *, ignored:
         for function in module.functions:
             if not function.name.rpartition(".")[2].startswith("test"):
                 continue
-            names = module.names_in(function.node) | _through_fixtures(module, function)
+            steps = list(_steps(module, function))
+            names = {name for step in steps for name in module.names_in(step.node)}
+            names |= _through_fixtures(module, function)
             own = {name for name in names if _root(name) in roots}
             about = {name for name in own if _is_about(name, subject)}
             if not about and not (is_named and (own or around or _opens_files(names))):
                 continue
-            is_whole = _asserts(module, function) and function in test_functions(module)
+            is_whole = any(_asserts(module, step) for step in steps) and function in test_functions(module)
             is_whole = is_whole and (not about or not all(ignored.search(name.partition("()")[0]) for name in about))
             (found if is_whole else begun).append(module.evidence(function.line, f"Tests it: `{function.name}`."))
     if found:
@@ -118,10 +120,27 @@ def _opens_files(names: Iterable[str]) -> bool:
     return any(_OPENS.search(name) for name in names)
 
 
+def _steps(module: PythonModule, function: Function) -> Iterator[Function]:
+    """A test, and the functions of its own module that it calls, directly or through each other."""
+    own = {f"{module.dotted}.{other.name}": other for other in module.functions}
+    seen, queue = {function.node}, [function]
+    while queue:
+        current = queue.pop()
+        yield current
+        for name in module.names_in(current.node) & own.keys():
+            if own[name].node not in seen:
+                seen.add(own[name].node)
+                queue.append(own[name])
+
+
 def _asserts(module: PythonModule, function: Function) -> bool:
     for node in ast.walk(function.node):
         if isinstance(node, ast.Assert):
             return True
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            if module.resolve(raised) == "AssertionError":
+                return True
         if isinstance(node, ast.Call):
             name = module.resolve(node.func).rpartition(".")[2]
             if name.startswith("assert") or name in ("raises", "warns", "fail", "check", "equal", "is_true"):

@@ -9,13 +9,14 @@ from typing import Any
 
 from loopline.audit.traces import code, code_and_notebooks
 from loopline.core.records.audit import Evidence
-from loopline.repository import PythonModule, Repository
+from loopline.repository import UNKNOWN, PythonModule, Repository
 
 _NAME = re.compile(
     r"^((dataloader_|loader_)?(num|n)_?(loader_)?(workers|cpus)|workers|num_proc(esses)?_loading)$", re.IGNORECASE
 )
-_CORES = re.compile(r"(os|multiprocessing)\.(process_)?cpu_count$|sched_getaffinity$")
-_LOADERS = ("DataLoader", "TrainingArguments", "NeighborLoader")
+_CORES = re.compile(r"(os|multiprocessing|psutil)\.(process_)?cpu_count$|sched_getaffinity$|torch\.get_num_threads$")
+# What loads batches: torch's loader, those of other libraries, and functions that make one.
+_LOADERS = re.compile(r"loaders?$|TrainingArguments$", re.IGNORECASE)
 _OPTIONS = ("add_argument", "option", "Option", "Argument", "Field")
 
 
@@ -29,7 +30,7 @@ def find_workers(repository: Repository) -> Iterator[Evidence]:
                 yield module.evidence(line, f"Loads data with {value} workers.")
                 continue
             parts = [*ast.walk(node), *ast.walk(module.origin(node))]
-            if any(_is_cores(module, part) for part in parts):
+            if any(_is_cores(module, part) or _counts_cores(repository, module, part) for part in parts):
                 yield module.evidence(line, "Loads data with as many workers as there are cores.")
             elif module.is_looped(node):
                 yield module.evidence(line, "Loads data with several numbers of workers, one after another.")
@@ -45,7 +46,7 @@ def _numbers_given(module: PythonModule) -> Iterator[tuple[ast.expr, int]]:
     """The numbers of workers that loaders are given, also by way of a mapping of their arguments."""
     has_loader = False
     for call in module.calls:
-        if call.method.endswith(_LOADERS):
+        if _LOADERS.search(call.method):
             has_loader = True
             for keyword in call.node.keywords:
                 if keyword.arg and _NAME.match(keyword.arg):
@@ -111,6 +112,13 @@ def _defaults(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[as
 def _is_cores(module: PythonModule, node: ast.AST) -> bool:
     is_name = isinstance(node, ast.Name | ast.Attribute)
     return is_name and bool(_CORES.search(module.resolve(node).replace("()", "")))  # type: ignore[arg-type]  # a name
+
+
+def _counts_cores(repository: Repository, module: PythonModule, node: ast.AST) -> bool:
+    """Whether a call is to a function of the project's own that asks for the number of cores."""
+    name = module.resolve(node.func) if isinstance(node, ast.Call) else ""
+    definition = repository.find_definition(name) if name and not name.startswith(UNKNOWN) else None
+    return definition is not None and any(_CORES.search(read) for read in definition[0].names_in(definition[1].node))
 
 
 def _name(node: ast.AST) -> str:

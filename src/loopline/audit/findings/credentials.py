@@ -73,11 +73,14 @@ class _Detector:
     # None: any number.
     num_characters: int | None = None
 
+    def may_be_in(self, lower: str) -> bool:
+        """Whether one of the words is in the text, which is given in lower case."""
+        return any(word in lower for word in self.words)
+
     def matches(self, text: str, lower: str) -> Iterator[re.Match[str]]:
         """Every place of the form."""
         if not self.is_anchored:
-            if any(word in lower for word in self.words):
-                yield from self.form.finditer(text)
+            yield from self.form.finditer(text)
             return
         for word in self.words:
             start = lower.find(word)
@@ -93,8 +96,14 @@ def find_credentials(path: str, text: str) -> Iterator[Credential]:
     lower = lowered if len(lowered := text.lower()) == len(text) else text.translate(_LOWER)
     starts: list[int] = []
     taken: list[tuple[int, int]] = []
+    # Several detectors share a form, and a lock has ten thousand digests.
+    places: dict[re.Pattern[str], list[re.Match[str]]] = {}
     for detector in _DETECTORS:
-        for match in detector.matches(text, lower):
+        if not detector.may_be_in(lower):
+            continue
+        if detector.form not in places:
+            places[detector.form] = list(detector.matches(text, lower))
+        for match in places[detector.form]:
             start, end = match.span("value")
             if detector.num_characters not in (None, end - start):
                 continue

@@ -117,13 +117,31 @@ def _is_order_lost_or_made(module: PythonModule, call: Call) -> bool:
         if is_orderless or isinstance(parent, ast.Compare | ast.SetComp | ast.DictComp):
             return True
         if isinstance(parent, ast.For):
-            return bool(re.search(r"unlink|remove|rmtree|copy|move|rename|print", ast.unparse(parent)))
+            return _is_each_alone(parent)
         if isinstance(parent, ast.Assign):
-            name = re.escape(ast.unparse(parent.targets[0]))
-            return bool(re.search(rf"sorted\({name}\b|{name}\.sort\(|len\({name}\)", ast.unparse(around)))
+            return _is_name_orderless(ast.unparse(parent.targets[0]), around)
         if isinstance(parent, ast.stmt):
             return False
     return False
+
+
+def _is_name_orderless(name: str, around: ast.AST) -> bool:
+    """Whether a list of files is sorted or only counted where it is used, or each file is dealt with by itself."""
+    word = rf"{re.escape(name)}\b"
+    loops = [node for node in ast.walk(around) if isinstance(node, ast.For)]
+    loops = [loop for loop in loops if re.search(rf"\b{word}", ast.unparse(loop.iter))]
+    used = re.search(rf"sorted\({word}|\b{word}\.sort\(|len\({word}", ast.unparse(around))
+    return bool(used) or (bool(loops) and all(map(_is_each_alone, loops)))
+
+
+def _is_each_alone(loop: ast.For) -> bool:
+    """Whether a loop does something to each file by itself: removes it, or writes another for it; gathers nothing."""
+    text = ast.unparse(loop)
+    gathers = re.search(r"\.(append|extend|add|update)\(|\+=(?! 1\b)|\benumerate\(|\[\w+\] =", text)
+    return (
+        bool(re.search(r"unlink|remove|rmtree|copy|move|rename|print|save|imwrite|write|to_\w+\(", text))
+        and not gathers
+    )
 
 
 def _check_paths(repository: Repository) -> Iterator[Evidence]:
@@ -149,6 +167,8 @@ def _check_twice(repository: Repository) -> Iterator[Evidence]:
     for module in code(repository):
         if not re.search(r"[Nn]ormali|std|Scaler", module.text):
             continue
+        if _PREPARES.search(module.path):
+            prepared += [(module, node) for node in _shared_and_saved(module)]
         for function in module.functions:
             site = next(iter(_normalising(module, function.node)), None)
             if site is None or module.path in serving:
@@ -157,12 +177,33 @@ def _check_twice(repository: Repository) -> Iterator[Evidence]:
             is_training = function.name.rpartition(".")[2] in ("__getitem__", "forward", "training_step", "setup")
             if saves and _PREPARES.search(module.path):
                 prepared.append((module, site))
+            elif _reads_pictures(module, function.node):  # which nobody has normalised yet
+                continue
             elif (is_training or re.search(r"train", module.path)) and not _PREDICTS.search(module.path):
                 again.append((module, site))
     if prepared:
         first = f"{prepared[0][0].path}:{getattr(prepared[0][1], 'lineno', 1)}"
         for module, site in again:
             yield module.evidence(site, f"Normalises data that `{first}` has normalised before saving them.")
+
+
+def _shared_and_saved(module: PythonModule) -> Iterator[ast.AST]:
+    """The transforms outside of functions that normalise, where a function names one of them and saves."""
+    for node in module.live(ast.Assign):
+        if module.enclosing(node) or not isinstance(node.targets[0], ast.Name):
+            continue
+        name, site = node.targets[0].id, next(iter(_normalising(module, node)), None)
+        savers = (f for f in module.functions if any(_SAVES.search(call.name) for call in calls_in(module, f.node)))
+        if site is not None and any(
+            isinstance(part, ast.Name) and part.id == name for saver in savers for part in ast.walk(saver.node)
+        ):
+            yield site
+
+
+def _reads_pictures(module: PythonModule, function: ast.AST) -> bool:
+    return any(
+        call.method in ("ToTensor", "PILToTensor", "ToImage", "ToTensorV2") for call in calls_in(module, function)
+    )
 
 
 def _normalising(module: PythonModule, function: ast.AST) -> Iterator[ast.AST]:
@@ -189,11 +230,12 @@ def _check_skew(repository: Repository) -> Iterator[Evidence]:
                 in_serving.append((module, call, name, value))
             else:
                 in_training[name].add(str(value))
-    for module, call, name, value in in_serving:
-        if in_training[name] and str(value) not in in_training[name]:
-            others = ", ".join(sorted(in_training[name])[:2])
-            yield module.evidence(call.line, f"Serving uses `{name}` with {value}, training with {others}.")
-    if in_training["Normalize"] and in_serving and not any(name == "Normalize" for _, _, name, _ in in_serving):
+    others = [found for found in in_serving if in_training[found[2]] and str(found[3]) not in in_training[found[2]]]
+    for module, call, name, value in others:
+        known = ", ".join(sorted(in_training[name])[:2])
+        yield module.evidence(call.line, f"Serving uses `{name}` with {value}, training with {known}.")
+    is_bare = in_serving and not any(name == "Normalize" for _, _, name, _ in in_serving)
+    if is_bare and in_training["Normalize"] and not others:
         module, call, _, _ = in_serving[0]
         yield module.evidence(call.line, "Serving transforms pictures without the `Normalize` of training.")
 

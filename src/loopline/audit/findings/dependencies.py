@@ -71,9 +71,14 @@ _WITHOUT_IMPORT = re.compile(
     r"tk|xz|zlib|readline|openssl|sqlite|ncurses|bzip2|ca-certificates|certifi|lib.*|ld-impl.*|mkl.*|blas|intel-openmp|"
     r"vc|vs\d.*|ucrt|cudatoolkit|cudnn|ffmpeg|git|git-lfs|gsutil|gcloud)$"
 )
+# What installs the others; its version changes nothing about a result.
+_INSTALLERS = re.compile(r"(pip|setuptools|setuptools-scm|wheel|conda|uv|build)$")
 # What comes with another distribution as a part of its interface.
 BROUGHT: dict[str, tuple[str, ...]] = {
     "fastapi": ("pydantic", "starlette"),
+    "dvc-gs": ("google.cloud.storage", "gcsfs"),
+    "gcsfs": ("google.cloud.storage",),
+    "google-cloud-aiplatform": ("google.cloud.storage", "google.cloud.bigquery"),
     "hydra-core": ("omegaconf",),
     "lightning": ("torch", "torchmetrics", "lightning_utilities"),
     "matplotlib": ("numpy", "pil"),
@@ -97,11 +102,18 @@ def _check_pins(repository: Repository) -> Iterator[Evidence]:
         runtime = [item for item in repository.declared if item.path == path and item.role == "runtime"]
         # An extra that takes in other extras names its own project.
         runtime = [item for item in runtime if item.name != own]
-        free = [item for item in runtime if not item.specifier and item.name not in repository.locked]
+        runtime = [item for item in runtime if not _INSTALLERS.match(item.name)]
+        pinned = {item.name for item in runtime if item.specifier} | repository.locked.keys()
+        free: dict[str, Dependency] = {}
+        for item in runtime:
+            if item.name not in pinned:
+                free.setdefault(item.name, item)
         if free:
-            names = ", ".join(f"`{item.name}`" for item in free[:3]) + (", …" if len(free) > 3 else "")
-            sentence = f"{len(free)} of {len(runtime)} dependencies may have any version: {names}."
-            yield Evidence(path=path, line=free[0].line, sentence=sentence)
+            names = ", ".join(f"`{name}`" for name in list(free)[:3]) + (", …" if len(free) > 3 else "")
+            sentence = (
+                f"{len(free)} of {len({item.name for item in runtime})} dependencies may have any version: {names}."
+            )
+            yield Evidence(path=path, line=next(iter(free.values())).line, sentence=sentence)
 
 
 def _check_unused(repository: Repository) -> Iterator[Evidence]:
@@ -128,7 +140,7 @@ def _check_missing(repository: Repository) -> Iterator[Evidence]:
     seen = set()
     for module in code(repository):
         for item in module.imports:
-            name = item.name.partition(".")[0]
+            name = _package(item.name)
             if name.lower() in known or name in seen or not name:
                 continue
             is_relative = isinstance(item.node, ast.ImportFrom) and item.node.level > 0
@@ -136,6 +148,14 @@ def _check_missing(repository: Repository) -> Iterator[Evidence]:
                 continue
             seen.add(name)
             yield module.evidence(item.line, f"`{name}` is imported, and no file declares it.")
+
+
+def _package(name: str) -> str:
+    """What has to be installed for an import, as it is imported; the parts of `google.cloud` are packages each."""
+    parts = name.split(".")
+    if parts[:2] != ["google", "cloud"] or len(parts) == 2:
+        return parts[0]
+    return ".".join((*parts[:2], re.sub(r"_v\d\w*$", "", parts[2])))
 
 
 def _imported(repository: Repository) -> set[str]:
@@ -148,6 +168,9 @@ def _import_names(distribution: str) -> set[str]:
     """The names, in lower case, under which a distribution may be imported."""
     name = canonicalize_name(distribution)
     plain = name.replace("-", "_")
+    if name.startswith("google-cloud-"):
+        part = plain.removeprefix("google_cloud_")
+        return {f"google.cloud.{part}", f"google.cloud.{part.replace('_', '')}"}
     known = IMPORT_NAMES.get(name, ())
     guesses = {
         plain,

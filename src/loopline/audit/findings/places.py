@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from loopline.repository import Call, PythonModule
+from loopline.repository import Call, Function, PythonModule, Repository
 
 Loop = ast.For | ast.AsyncFor | ast.While
 LOADERS = re.compile(
@@ -20,6 +20,38 @@ def calls_in(module: PythonModule, node: ast.AST) -> list[Call]:
     """The live calls inside of a node, nested functions included."""
     inside = {child for child in ast.walk(node) if isinstance(child, ast.Call)}
     return [call for call in module.calls if call.node in inside]
+
+
+def calls_through(
+    repository: Repository, module: PythonModule, node: ast.AST, *, steps: int = 3
+) -> Iterator[tuple[PythonModule, Call]]:
+    """The live calls inside of a node, and those in the project's own functions and constructors that it calls."""
+    seen = {node}
+    queue = [(module, node, steps)]
+    while queue:
+        where, inside, left = queue.pop(0)
+        for call in calls_in(where, inside):
+            yield where, call
+            definition = own_definition(repository, where, call) if left else None
+            if definition is not None and definition[1].node not in seen:
+                seen.add(definition[1].node)
+                queue.append((definition[0], definition[1].node, left - 1))
+
+
+def own_definition(repository: Repository, module: PythonModule, call: Call) -> tuple[PythonModule, Function] | None:
+    """The project's own function, or the constructor of its own class, that a call runs."""
+    # `predict(x)` after `predict = make()` calls what `make` gave, and not `make`.
+    if call.name.endswith("()"):
+        return None
+    name = call.name.replace("()", "")
+    for full in (name, f"{name}.__init__"):
+        if found := repository.find_definition(full):
+            return found
+        if module.is_notebook:  # whose functions nobody else can import
+            here = (function for function in module.functions if f"{module.dotted}.{function.name}" == full)
+            if (function := next(here, None)) is not None:
+                return module, function
+    return None
 
 
 def innermost_loop(module: PythonModule, node: ast.AST) -> Loop | None:

@@ -22,6 +22,10 @@ _OLD_TORCH = tuple(
 )
 
 
+# PyYAML's loaders that make numbers, texts and lists only; `FullLoader` runs nothing since 5.4.
+_MAKES_NO_OBJECTS = re.compile(r"(Safe|Base|Full)Loader$")
+
+
 def _check_torch_load(repository: Repository) -> Iterator[Evidence]:
     """`weights_only=False`, or nothing said where the project allows a torch that then unpickles."""
     unsafe_by_default = _allows_old_torch(repository)
@@ -48,12 +52,12 @@ def _allows_old_torch(repository: Repository) -> bool:
 
 
 def _check_eval(repository: Repository) -> Iterator[Evidence]:
-    for module, call in calls(code(repository), "eval", "exec", "yaml.unsafe_load", "yaml.full_load", "yaml.load"):
+    for module, call in calls(code(repository), "eval", "exec", "yaml.unsafe_load", "yaml.load"):
         argument = call.arguments[0] if call.arguments else None
         if call.name in ("eval", "exec") and argument is not DYNAMIC:
             continue
         loaders = [*call.node.args[1:2], *(word.value for word in call.node.keywords if word.arg == "Loader")]
-        if call.name == "yaml.load" and any("Safe" in module.resolve(loader) for loader in loaders):
+        if call.name == "yaml.load" and any(_MAKES_NO_OBJECTS.search(module.resolve(loader)) for loader in loaders):
             continue
         yield module.evidence(call.line, f"`{call.name}` runs what it is given.")
 

@@ -36,14 +36,33 @@ def _check_tree(repository: Repository, *, kind: Kind) -> Iterator[Evidence]:
 
 
 def _check_history(repository: Repository) -> Iterator[Evidence]:
-    """Each value once, in the commit that brought it; what still is in the tree is a finding of its own."""
+    """Each value once, in the commit that brought it; what still is in the tree is a finding of its own.
+
+    Of each version only the lines are looked at that it adds: a lock of a megabyte changes a few of them at a time.
+    """
     known = {found.digest for _, found in secrets_in_tree(repository)}
+    seen: dict[str, set[int]] = {}
     for past in repository.past_files():
+        if past.path not in seen:
+            seen[past.path] = set(map(hash, (repository.text(past.path) or "").split("\n")))
+        added = _added(past.text, seen[past.path])
+        if next(find_credentials(past.path, added), None) is None:
+            continue
         for found in find_credentials(past.path, past.text):
             if found.digest not in known:
                 known.add(found.digest)
                 sentence = f"{_sentence(found)} No file holds it any more, but every clone has it."
                 yield Evidence(path=past.path, line=found.line, sentence=sentence, commit=past.commit)
+
+
+def _added(text: str, seen: set[int]) -> str:
+    """The lines that were not seen yet, each with the two above it, which say what a value is; then all are seen."""
+    lines = text.split("\n")
+    hashes = list(map(hash, lines))
+    new = [number for number, value in enumerate(hashes) if value not in seen]
+    seen.update(hashes)
+    kept = sorted({place for number in new for place in range(max(number - 2, 0), number + 1)})
+    return "\n".join(lines[place] for place in kept)
 
 
 def _sentence(found: Credential) -> str:

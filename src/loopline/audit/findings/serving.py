@@ -6,9 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from loopline.audit.findings.places import LOADERS, calls_in
+from loopline.audit.findings.places import LOADERS, calls_in, calls_through, own_definition
 from loopline.audit.rule import FindingRule
-from loopline.audit.traces import code, plain, routes
+from loopline.audit.traces import code, plain, routes, stem
 from loopline.core.records.audit import Evidence
 from loopline.repository import Call, Function, PythonModule, Repository
 
@@ -36,15 +36,35 @@ def _loading(
     repository: Repository, module: PythonModule, function: Function, *, steps: int
 ) -> Iterator[tuple[PythonModule, Call]]:
     """The calls that load a model each time the function runs, through the project's own functions too."""
-    if any(_KEPT.search(decorator) for decorator in function.decorators):
+    if any(_KEPT.search(decorator) for decorator in function.decorators) or _answers_from_memory(function):
         return
     for call in calls_in(module, function.node):
         if _is_guarded(module, call.node):
             continue
-        if LOADERS.search(call.name):
+        if LOADERS.search(call.name) and not _is_data(module, call):
             yield module, call
-        elif steps and (own := repository.find_definition(call.name)) is not None and own[1].node is not function.node:
+        elif steps and (own := own_definition(repository, module, call)) and own[1].node is not function.node:
             yield from _loading(repository, *own, steps=steps - 1)
+
+
+def _answers_from_memory(function: Function) -> bool:
+    """Whether it returns early with what it has kept, as `if key in CACHE: return CACHE[key]`."""
+    return any(
+        isinstance(node, ast.If)
+        and re.search(r"(?<!not )\bin\b|is not None", ast.unparse(node.test))
+        and isinstance(node.body[-1], ast.Return)
+        and isinstance(node.body[-1].value, ast.Subscript | ast.Name | ast.Attribute)
+        for node in function.node.body
+    )
+
+
+def _is_data(module: PythonModule, call: Call) -> bool:
+    """Whether a call that reads data as well as models does the former: by its module's name, or by its result's."""
+    if call.name not in ("pickle.load", "torch.load", "joblib.load"):
+        return False
+    parent = next(module.parents(call.node), None)
+    result = ast.unparse(parent.targets[0]) if isinstance(parent, ast.Assign) else ""
+    return "data" in f"{stem(module.path)} {result}".lower()
 
 
 def _is_guarded(module: PythonModule, node: ast.AST) -> bool:
@@ -68,13 +88,28 @@ def _check_blocking(repository: Repository) -> Iterator[Evidence]:
                 # What stands in a function inside, or is awaited, may well run somewhere else.
                 if call.inside != function.name or any(isinstance(p, ast.Await) for p in module.parents(call.node)):
                     continue
-                computes = function.node in handlers and (call.name in _COMPUTES or LOADERS.search(call.name))
+                computes = function.node in handlers and _computes(repository, module, call)
                 if _BLOCKING.match(call.name) or computes:
-                    what = "computes" if call.name in _COMPUTES else "waits"
+                    what = "computes" if computes and not LOADERS.search(call.name) else "waits"
                     yield module.evidence(
-                        call.line, f"`{function.name}` is asynchronous and {what} in `{plain(call.name)}`."
+                        call.line, f"`{function.name}` is asynchronous and {what} in `{ast.unparse(call.node.func)}`."
                     )
                     break
+
+
+def _computes(repository: Repository, module: PythonModule, call: Call) -> bool:
+    """Whether a call loads or asks a model, by itself or in the project's own functions."""
+    if _is_model(call):
+        return True
+    own = own_definition(repository, module, call)
+    if own is None or own[1].is_async or any(_KEPT.search(decorator) for decorator in own[1].decorators):
+        return False
+    return any(_is_model(inner) for _, inner in calls_through(repository, own[0], own[1].node, steps=2))
+
+
+def _is_model(call: Call) -> bool:
+    """Loading one, calling what was loaded, or switching gradients off, which is done to predict."""
+    return call.name in _COMPUTES or bool(LOADERS.search(call.name.removesuffix("()")))
 
 
 _GOOD_SERVICE = """\

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from loopline.audit.findings.places import function_or_module, innermost_loop, last_names
+from loopline.audit.findings.places import calls_in, calls_through, function_or_module, innermost_loop, last_names
 from loopline.audit.rule import FindingRule
 from loopline.audit.traces import code, code_and_notebooks, plain
 from loopline.core.records.audit import Evidence
@@ -23,6 +23,7 @@ _ANSWERS = ("argmax", "softmax", "sigmoid", "topk", "log_softmax")
 _NO_GRADIENTS = ("torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled", "torch.autograd.no_grad")
 _LOADS_WEIGHTS = ("load_state_dict", "load_from_checkpoint")
 _TEST_NAME = re.compile(r"^(x_|y_)?tests?($|_|set|data|loader)|_test(_?(set|data|loader|dl|ds))?$", re.IGNORECASE)
+_BEST = re.compile(r"best|(^|_)(min|max)_", re.IGNORECASE)
 _TEST_SCORE = re.compile(r"^test_?(loss|acc\w*|score|f1|error|auc|metric)", re.IGNORECASE)
 
 
@@ -34,11 +35,9 @@ def _check_zero_grad(repository: Repository) -> Iterator[Evidence]:
             loop = innermost_loop(module, call.node) if call.method == "backward" else None
             if loop is None:
                 continue
-            inside = set(ast.walk(loop))
-            steps = any(
-                other.method == "step" and not other.node.args and other.node in inside for other in module.calls
-            )
-            if not steps or any(node in inside for node in clears) or _sets_gradients(loop):
+            inside = [other for _, other in calls_through(repository, module, loop)]
+            steps = any(other.method == "step" and not other.node.args for other in calls_in(module, loop))
+            if not steps or any(other.method in _ZEROES for other in inside) or _sets_gradients(loop):
                 continue
             around = set(ast.walk(function_or_module(module, call.node)))
             outside = any(node in around for node in clears)
@@ -55,11 +54,7 @@ def _sets_gradients(loop: ast.AST) -> bool:
 def _inference_modules(repository: Repository) -> Iterator[tuple[PythonModule, Call]]:
     """The modules that load weights and turn outputs into answers, and do not train; with the call that loads."""
     for module in code(repository):
-        # What `from_pretrained` made is in the mode of inference already.
-        loading = (
-            call for call in module.calls if call.method in _LOADS_WEIGHTS and "from_pretrained" not in call.name
-        )
-        loads = next(loading, None)
+        loads = next((call for call in module.calls if call.method in _LOADS_WEIGHTS), None)
         answers = any(call.method in _ANSWERS for call in module.calls)
         trains = any(_FITS.search(call.name) or _is_trainer(call) for call in module.calls)
         if loads is not None and answers and not trains:
@@ -75,7 +70,8 @@ def _check_eval(repository: Repository) -> Iterator[Evidence]:
     for module, loads in _inference_modules(repository):
         switched = any(call.method == "eval" and "." in call.name for call in module.calls)
         off = any(call.method == "train" and call.arguments[:1] == (False,) for call in module.calls)
-        if not switched and not off:
+        # What `from_pretrained` made is in the mode of inference already.
+        if not switched and not off and "from_pretrained" not in loads.name:
             yield module.evidence(loads.line, f"`{plain(loads.name)}` loads a model that is never put into `eval()`.")
 
 
@@ -93,18 +89,30 @@ def _check_test_data(repository: Repository) -> Iterator[Evidence]:
             name = next((name for name in names if _TEST_NAME.search(name)), None)
             if call.method in ("fit", "fit_transform", "partial_fit") and name is not None:
                 yield module.evidence(call.line, f"`{plain(call.name)}` is given `{name}`.")
+            if call.method.endswith("Trainer"):
+                given = [word.value for word in call.node.keywords if word.arg in ("eval_dataset", "eval_set")]
+                if (held := next(filter(_TEST_NAME.search, last_names(given)), None)) is not None:
+                    yield module.evidence(call.line, f"`{plain(call.name)}` validates on `{held}` while it trains.")
             monitor = call.argument("monitor")
             if isinstance(monitor, str) and monitor.startswith("test"):
                 yield module.evidence(call.line, f"`{plain(call.name)}` watches `{monitor}`.")
-        for node in module.live(ast.Compare):
-            sides = list(last_names([node.left, *node.comparators]))
-            if any(map(_TEST_SCORE.search, sides)) and any(re.search(r"best|min_|max_", side) for side in sides):
+        for node in module.live(ast.Compare) if "test" in module.text else ():
+            sides = list(_words(node))
+            if any(map(_TEST_SCORE.search, sides)) and any(map(_BEST.search, sides)):
                 yield module.evidence(node, f"`{ast.unparse(node)[:60]}` chooses by test data.")
 
 
+def _words(node: ast.AST) -> Iterator[str]:
+    """The names and texts in an expression: of `metrics["best_loss"]` both."""
+    for part in ast.walk(node):
+        match part:
+            case ast.Name(id=word) | ast.Attribute(attr=word) | ast.Constant(value=str(word)):
+                yield word
+
+
 def _check_seed(repository: Repository) -> Iterator[Evidence]:
-    """Training somewhere, and nothing seeded anywhere."""
-    modules = [*code_and_notebooks(repository)]
+    """Training somewhere in the package, and nothing seeded anywhere in it; a notebook's seed is the notebook's."""
+    modules = [*code(repository)]
     if any(_SEEDS.search(call.name) for module in modules for call in module.calls):
         return
     # A seed as an argument: of a trainer, a split, a generator, a configuration.
@@ -133,6 +141,9 @@ def _check_devices(repository: Repository) -> Iterator[Evidence]:
                 yield module.evidence(node, f"`{node.value}` is written into the code.")
         for call in module.calls:
             number = call.argument("device", 0)
+            chosen = next((value for key, value in call.keywords.items() if key in ("devices", "gpus")), None)
+            if isinstance(chosen, list) and any(isinstance(one, int) and one > 0 for one in chosen):
+                yield module.evidence(call.line, f"The devices {chosen} are written into the code.")
             if call.method == "cuda" and isinstance(number, int):
                 yield module.evidence(call.line, f"`.cuda({number})` is written into the code.")
         for assignment in module.live(ast.Assign):
@@ -172,7 +183,7 @@ RULES: tuple[FindingRule, ...] = (
         id="zero-grad",
         category=CATEGORY,
         title="Gradients are not cleared in the loop",
-        looks_for="A loop with `backward()` and `step()` without `zero_grad()` in it.",
+        looks_for="A loop with `backward()` and `step()` without `zero_grad()` in it or in what it calls.",
         why="Each step then follows the sum of all gradients so far: training gets slow or diverges, without an error.",
         fix="Call `optimizer.zero_grad()` in the loop, before `backward()`.",
         severity="error",
@@ -208,7 +219,8 @@ RULES: tuple[FindingRule, ...] = (
         id="test-data-in-training",
         category=CATEGORY,
         title="Test data takes part in training or selection",
-        looks_for="`fit` that is given data called test, a monitor of a test metric, a best model by a test score.",
+        looks_for="`fit` that is given data called test, a trainer that validates on them, a monitor of a test metric, "
+        "a best model by a test score.",
         why="What was chosen by the test data looks better on them than on anything else; nothing is left to tell.",
         fix="Split off validation data for choices; look at the test data once, at the end.",
         severity="error",
@@ -232,7 +244,7 @@ RULES: tuple[FindingRule, ...] = (
         id="device-number",
         category=CATEGORY,
         title="A device's number is written into the code",
-        looks_for="`cuda:1`, `.cuda(1)`, `CUDA_VISIBLE_DEVICES` set by code.",
+        looks_for="`cuda:1`, `.cuda(1)`, `devices=[1]`, `CUDA_VISIBLE_DEVICES` set by code.",
         why="The next machine has another number of devices, or none.",
         fix="Take the device from the configuration, or from what there is.",
         severity="note",

@@ -1,0 +1,1 @@
+"""What a project's runs left behind, read as evidence: tracked metrics, profiles, load tests, drift reports."""
