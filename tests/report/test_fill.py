@@ -222,7 +222,7 @@ def test_curves_come_from_mlflow_stores(project: Path) -> None:
     """From the SQLite store, else from the folders; a plot for each kind of metric."""
     folder = project / "mlruns" / "1" / "abcdef0123456789" / "metrics"
     folder.mkdir(parents=True)
-    (folder / "train_loss").write_text("1700000000000 0.9 0\n1700000001000 0.5 1\nrubbish\n")
+    (folder / "train_loss").write_text("1700000000000 0.9 0\n1700000001000 0.5 1\n1 x 2\nrubbish\n")
     filled = fill(project)
     assert "metrics-loss.png" in dict(filled.figures)
     assert "The newest run with curves, `abcdef01`, tracked 1 metric: train_loss." in filled.text

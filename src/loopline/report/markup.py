@@ -57,6 +57,8 @@ _CLASSES = {
     "span": re.compile(r"[a-z]{1,3}\d?"),  # Pygments' names
 }
 _NUMBER = re.compile(r"\d{1,4}%?")
+# Behind odd spaces nh3 takes such an address for a relative one, as today's browsers do; no reader needs it.
+_RUNS = re.compile(r"(?:javascript|vbscript|data|blob|file):", re.I)
 _BOX = re.compile(r"\[([^\[\]]{1,12})\]\s+(?=\S)")
 _MAX_CODE = 100_000
 
@@ -93,8 +95,11 @@ def _attribute(tag: str, name: str, value: str, picture: Resolve) -> str | None:
     if name == "src":
         data = picture(value)
         return None if data is None else data_uri(data)
+    if name == "href":
+        return None if _RUNS.match(re.sub(r"[\s\x00-\x20\x7f-\x9f\u200b-\u200f\ufeff]", "", value)) else value
     if name == "class":
-        return value if _CLASSES[tag].fullmatch(value) else None
+        # nh3 also asks about tags that it is going to drop.
+        return value if tag in _CLASSES and _CLASSES[tag].fullmatch(value) else None
     if name in ("width", "height", "colspan", "rowspan", "start", "tabindex"):
         return value if _NUMBER.fullmatch(value) else None
     return value
