@@ -2,7 +2,7 @@
 
     python benchmarks/translation/run.py --corpus ../shared/data/multi30k_en_de.tar --home /tmp/translation
     python benchmarks/translation/run.py --resume …the same arguments…     another sitting: goes on where it stopped
-    python benchmarks/translation/run.py --protocol published …            for a GPU; needs `pip install --group benchmarks`
+    python benchmarks/translation/run.py --protocol published …      for a GPU; `pip install --group benchmarks` first
 
 `results/PROTOCOL.json` holds the curve of validation BLEU over minutes of training, all sittings together (drawn in
 `PROTOCOL.png`), and BLEU of the bundle on test 2016. `raw`, the default, is raw text with sacreBLEU's own tokenizer,
