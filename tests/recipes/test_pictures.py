@@ -40,7 +40,10 @@ def shapes(workspace: Workspace, tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         for index in range(number):
             drawn(shape, seed=1000 * len(shape) + index).save(folder / f"{index:03d}.jpg", quality=92)
-    loopline.data.snapshot(tmp_path / "shapes", name="shapes", workspace=workspace)
+    # Enough to ask about each once: the same ones twice would look like drift.
+    loopline.data.snapshot(
+        tmp_path / "shapes", name="shapes", options=loopline.data.Options(test_share=0.25), workspace=workspace
+    )
 
 
 def check_answers(walked: Any) -> None:
