@@ -342,3 +342,11 @@ def test_the_lock_pins_what_the_project_asks_for() -> None:
     )
     entries = re.split(r"\n(?=[\w.-]+==)", texts[0])[1:]
     assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_processes_of_ours_take_no_module_from_where_they_stand() -> None:
+    """`python -m` puts the working folder first, where somebody's profile.py would shadow Python's; `-P` does not."""
+    sources = [path.read_text(encoding="utf-8") for path in sorted(SOURCE.rglob("*.py"))]
+    started = [line for text in sources for line in text.splitlines() if re.search(r'"-m", "loopline', line)]
+    assert len(started) >= 4
+    assert [line for line in started if '"-P", "-m"' not in line] == []

@@ -55,7 +55,8 @@ def running_server(model: str, workspace: Workspace, *, log: Path) -> Iterator[R
     What the server says goes to the file `log`. Raises `StateError` where it does not get ready, or does not end well.
     """
     port = _free_port()
-    command = [sys.executable, "-m", "loopline", "--home", str(workspace.root), "serve", model, "--port", str(port)]
+    arguments = ["--home", str(workspace.root), "serve", model, "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "loopline", *arguments]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - our own command

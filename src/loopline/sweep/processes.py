@@ -37,7 +37,7 @@ class TrialProcesses:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - us
-                [sys.executable, "-m", "loopline", *home, "train", *arguments],
+                [sys.executable, "-P", "-m", "loopline", *home, "train", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -57,7 +57,8 @@ def other_ranks(folder: Path, workspace: Workspace, num_ranks: int) -> Iterator[
         ranks = [stack.enter_context(_started(rank, num_ranks, folder, workspace)) for rank in range(1, num_ranks)]
         for rank in ranks:
             # Before this process waits for it where no one can tell it that the rank is gone.
-            if rank.process.stdout is None or rank.process.stdout.readline() != READY:
+            # Libraries may print before it does.
+            if READY not in iter(rank.process.stdout or ()):
                 raise rank.failure()
         share_cores(num_ranks)
         try:
@@ -76,7 +77,8 @@ def other_ranks(folder: Path, workspace: Workspace, num_ranks: int) -> Iterator[
 
 @contextmanager
 def _started(number: int, num_ranks: int, folder: Path, workspace: Workspace) -> Iterator[_Rank]:
-    command = [sys.executable, "-m", "loopline.training.rank", str(workspace.root), folder.name, str(num_ranks)]
+    # -P: no file of the folder that we happen to stand in, say a profile.py, takes the place of a module.
+    command = [sys.executable, "-P", "-m", "loopline.training.rank", str(workspace.root), folder.name, str(num_ranks)]
     environment = {**os.environ, "LOCAL_RANK": str(number)}
     with (
         tempfile.TemporaryFile() as errors,

@@ -78,7 +78,7 @@ def _named(overrides: Sequence[str], name: str) -> tuple[str, ...]:
 
 
 def _command(workspace: Workspace, arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "loopline", "--home", str(workspace.root), "train", "--json", *arguments]
+    return [sys.executable, "-P", "-m", "loopline", "--home", str(workspace.root), "train", "--json", *arguments]
 
 
 def _train(workspace: Workspace, arguments: Sequence[str]) -> Run:
