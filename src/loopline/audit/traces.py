@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from loopline.core.records.audit import Evidence
-from loopline.repository import UNKNOWN, Call, Command, Function, PythonModule, Repository, expanded, is_test
+from loopline.repository import UNKNOWN, Call, Command, Function, PythonModule, Repository, expanded, is_inside, is_test
 
 # Enough to convince; a reader looks for more where the first is.
 MOST_EVIDENCE = 3
@@ -39,7 +39,7 @@ def uses(modules: Iterable[PythonModule], *packages: str) -> tuple[Evidence, ...
     found = []
     for module in modules:
         if lines := module.uses(*packages):
-            name = next(name for name, at in module.references.items() if lines[0] in at and _is_of(name, packages))
+            name = next(name for name, at in module.references.items() if lines[0] in at and is_inside(name, packages))
             found.append(module.evidence(lines[0], f"`{name.replace('()', '')}` is used."))
     return tuple(found[:MOST_EVIDENCE])
 
@@ -66,7 +66,7 @@ def targets(repository: Repository, *packages: str) -> tuple[Evidence, ...]:
         Evidence(path=path, line=config.line(*place), sentence=f"`_target_` builds `{value}`.")
         for path, config in repository.configs.items()
         for place, value in config.walk()
-        if place[-1] == "_target_" and isinstance(value, str) and _is_of(value, packages)
+        if place[-1] == "_target_" and isinstance(value, str) and is_inside(value, packages)
     ]
     return tuple(found[:MOST_EVIDENCE])
 
@@ -158,7 +158,3 @@ def plain(name: str) -> str:
 def stem(path: str) -> str:
     """A file's name without its folder and last suffix, in lower case."""
     return PurePosixPath(path).stem.lower()
-
-
-def _is_of(name: str, packages: Sequence[str]) -> bool:
-    return any(name == package or name.startswith((f"{package}.", f"{package}()")) for package in packages)

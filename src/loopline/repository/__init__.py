@@ -15,7 +15,7 @@ from loopline.repository.python import PythonModule
 from loopline.repository.repository import Repository, open_repository, read_texts
 from loopline.repository.roles import is_deprecated, is_generated, is_own, is_test, is_vendored
 from loopline.repository.sources import File
-from loopline.repository.syntax import DYNAMIC, UNKNOWN, Call, Class, Function, Import
+from loopline.repository.syntax import DYNAMIC, UNKNOWN, Call, Class, Function, Import, is_inside
 from loopline.repository.ticks import Tick, is_tick, plain_text, read_ticks
 from loopline.repository.workflows import Job, Step, Workflow
 
@@ -45,6 +45,7 @@ __all__ = [
     "expanded",
     "is_deprecated",
     "is_generated",
+    "is_inside",
     "is_own",
     "is_test",
     "is_tick",
