@@ -292,7 +292,8 @@ def test_the_address_can_hold_a_text(texts: Any) -> None:
 @given(text=st.text(max_size=300))
 def test_any_text_gets_an_answer_or_a_4xx(texts: Any, text: str) -> None:
     """Control characters, emoji and half alphabets, in the body and in the address."""
-    encodable = text.encode(errors="ignore").decode()
+    # `.` and `..` are steps of a path: clients take them before they send the address.
+    encodable = text.encode(errors="ignore").decode() if text not in {".", ".."} else ""
     for response in (
         texts.http.post("/predict", json={"text": text}),
         texts.http.get(f"/translate/{quote(encodable, safe='')}"),

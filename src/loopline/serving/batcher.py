@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from loopline.core.errors import LooplineError, StateError
 from loopline.predictor.answer import Answer
-from loopline.serving.inputs import Decode, Decoded
+from loopline.serving.inputs import Decoded
 from loopline.serving.refusals import not_ready, queue_full, timed_out
 from loopline.serving.settings import ServeSettings
 
@@ -32,6 +32,10 @@ T = TypeVar("T")
 
 # How long an engine thread that hangs may hold up the end of the process.
 _JOIN_TIMEOUT_S = 5.0
+
+
+# Runs in a decoder thread; may raise `InvalidExample` or a `Refusal`.
+BoundDecode = Callable[[], Decoded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Outcome:
 class _Job:
     """An example on its way; the threads fill in their parts."""
 
-    decode: Decode
+    decode: BoundDecode
     outcome: asyncio.Future[Outcome]
     decoded: Decoded | None = None
     decode_ms: float = 0.0
@@ -120,7 +124,7 @@ class Batcher:
         if self.num_admitted + num_examples > self._settings.max_queue_size:
             raise queue_full(self._settings.max_queue_size)
 
-    async def submit(self, decode: Decode, *, timeout_s: float) -> Outcome:
+    async def submit(self, decode: BoundDecode, *, timeout_s: float) -> Outcome:
         """Decodes and predicts one example.
 
         Raises a 429 at once where there is no room, a 504 after `timeout_s`, a 503 where the engine fails, and whatever

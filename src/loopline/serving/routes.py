@@ -121,9 +121,7 @@ async def _predict(request: Request) -> Response:
     # Before the body, too: a server that is full spends nothing on what it will refuse.
     service.check(1)
     body = await read_body(request, service.settings)
-    decode = body_decoder(
-        body, _content_type(request), service.predictor, max_files=service.settings.max_batch_examples
-    )
+    decode = body_decoder(body, _content_type(request), max_files=service.settings.max_batch_examples)
     return json_response(await service.answer(Given(request.state.request_id, request.state.started_s, decode)))
 
 
@@ -135,7 +133,7 @@ async def _predict_files(request: Request) -> Response:
         raise wrong_type(media_type(content_type), f"{MULTIPART} with fields 'files'")
     most = limits_of(service.predictor, service.settings).max_batch_examples
     files = await asyncio.to_thread(parse_files, body, content_type, field="files", max_files=most)
-    return await _answer_each(request, [(name, file_decoder(raw, service.predictor)) for name, raw in files])
+    return await _answer_each(request, [(name, file_decoder(raw)) for name, raw in files])
 
 
 async def _predict_texts(request: Request) -> Response:
@@ -148,7 +146,7 @@ async def _predict_texts(request: Request) -> Response:
     most = limits_of(service.predictor, service.settings).max_batch_examples
     if len(text) > most:
         raise too_many_examples(len(text), most)
-    return await _answer_each(request, [(None, text_decoder(each, service.predictor)) for each in text])
+    return await _answer_each(request, [(None, text_decoder(each)) for each in text])
 
 
 async def _translate(request: Request) -> Response:
@@ -173,7 +171,7 @@ async def _feedback(request: Request) -> Response:
 
 async def _answer_text(request: Request, text: str) -> Response:
     service = _service(request)
-    decode = text_decoder(text, service.predictor)
+    decode = text_decoder(text)
     return json_response(await service.answer(Given(request.state.request_id, request.state.started_s, decode)))
 
 

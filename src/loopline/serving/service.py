@@ -9,6 +9,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from loopline.core.errors import ConfigError, UnknownName
 from loopline.core.records import Record
@@ -91,7 +92,7 @@ class Service:
         a 503 where predicting fails.
         """
         rest_s = given.started_s + self.settings.request_timeout_s - time.perf_counter()
-        outcome = await self.batcher.submit(given.decode, timeout_s=max(rest_s, 0.0))
+        outcome = await self.batcher.submit(partial(given.decode, self.predictor), timeout_s=max(rest_s, 0.0))
         timings = Timings(
             decode_ms=outcome.decode_ms,
             queue_ms=outcome.queue_ms,
