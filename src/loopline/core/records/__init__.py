@@ -37,6 +37,7 @@ from loopline.core.records.evaluation import (
     SentenceExample,
     ValueExample,
 )
+from loopline.core.records.optimization import Candidate, Derivation, Optimization, Speed
 from loopline.core.records.prediction import Prediction
 from loopline.core.records.record import Component, Digest, Name, Record, Time, utc_now
 from loopline.core.records.registry import AliasMove, ModelVersion
@@ -62,6 +63,7 @@ __all__ = [
     "Audit",
     "BundleCheck",
     "CalibrationBin",
+    "Candidate",
     "ChannelStatistics",
     "Choice",
     "ClassRow",
@@ -69,6 +71,7 @@ __all__ = [
     "Component",
     "DatasetManifest",
     "DatasetRef",
+    "Derivation",
     "Digest",
     "Dimension",
     "DriftReport",
@@ -89,6 +92,7 @@ __all__ = [
     "ModelBundle",
     "ModelVersion",
     "Name",
+    "Optimization",
     "PairedComparison",
     "Parity",
     "Prediction",
@@ -108,6 +112,7 @@ __all__ = [
     "SkippedFile",
     "SnapshotCheck",
     "SnapshotDiff",
+    "Speed",
     "Split",
     "SplitDiff",
     "Sweep",
