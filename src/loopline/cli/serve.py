@@ -77,6 +77,8 @@ def ui(workspace: Workspace, /, model: str, **given: Any) -> None:
 
 
 def _serve(model: str, given: dict[str, Any], workspace: Workspace) -> None:
+    # A server computes in its engine alone; NumPy's own threads, one per core, would forbid to fork workers.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from loopline.core.validation import validated
     from loopline.loop import serve as serve_model
 

@@ -19,16 +19,21 @@ from loopline.serving.refusals import Refusal
 from loopline.serving.routes import model_routes, refusal_of
 from loopline.serving.service import Service
 from loopline.serving.settings import ServeSettings
+from loopline.serving.workers import ALONE, Worker
 
 
-def build_app(predictor: PredictorLike, settings: ServeSettings, *, model: str, log: PredictionLog) -> FastAPI:
+def build_app(
+    predictor: PredictorLike, settings: ServeSettings, *, model: str, log: PredictionLog, worker: Worker = ALONE
+) -> FastAPI:
     """The application that answers with `predictor`, known to callers as `model`, and writes every answer to `log`.
+
+    `worker` says which of the processes behind one address it is in.
 
     Its routes and their description are those of the bundle's task and input kind. The caller opens and closes the log;
     the application's lifespan starts and stops everything else. Raises `ConfigError` for settings that would keep
     inputs of a confidential kind.
     """
-    service = Service(predictor, settings, model=model, log=log)
+    service = Service(predictor, settings, model=model, log=log, worker=worker)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -24,6 +24,7 @@ from loopline.serving.schemas import FeedbackBody, PredictAnswer, Timings
 from loopline.serving.settings import ServeSettings
 from loopline.serving.tasks import TASKS
 from loopline.serving.telemetry import STAGES, Telemetry
+from loopline.serving.workers import ALONE, Worker
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,15 @@ class Given:
 class Service:
     """An open predictor with its queue, threads, metrics and log; between `start` and `close` it answers."""
 
-    def __init__(self, predictor: PredictorLike, settings: ServeSettings, *, model: str, log: PredictionLog) -> None:
+    def __init__(
+        self,
+        predictor: PredictorLike,
+        settings: ServeSettings,
+        *,
+        model: str,
+        log: PredictionLog,
+        worker: Worker = ALONE,
+    ) -> None:
         """Raises `ConfigError` where inputs shall be kept that may not leave."""
         bundle = predictor.bundle
         if settings.log_inputs and bundle.reference.is_simulated:
@@ -51,6 +60,7 @@ class Service:
         self.settings = settings
         self.model = model
         self.log = log
+        self.worker = worker
         self.task = TASKS[bundle.task](predictor, num_probabilities=settings.num_probabilities)
         self.telemetry = Telemetry(model=model, bundle=bundle, task=self.task)
 

@@ -33,8 +33,11 @@ class ServeSettings(Record):
     max_body_bytes: int = Field(20_000_000, ge=1, description="Largest body of a request; a larger one gets 413.")
     max_batch_examples: int = Field(64, ge=1, description="Most examples in one request.")
     num_probabilities: int = Field(0, ge=0, description="Likeliest labels that an answer lists; 0 lists all.")
-    num_threads: int = Field(0, ge=0, description="Threads of the engine; 0 for one per core.")
-    num_decode_threads: int = Field(0, ge=0, description="Threads that decode; 0 for one per core.")
+    num_workers: int = Field(0, ge=0, le=1024, description="Processes that answer; 0 for one per core.")
+    num_threads: int = Field(
+        0, ge=0, description="Threads of each process's engine; 0 shares the cores between the processes."
+    )
+    num_decode_threads: int = Field(0, ge=0, description="Threads of each process that decode; 0 as for the engine.")
     verify_interval_s: float = Field(
         5.0, gt=0, description="Time between two tries to predict the reference inputs while the server is not ready."
     )
