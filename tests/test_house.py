@@ -48,6 +48,7 @@ ALLOWED = {
     "onnxscript": ["export"],
     "optuna": ["sweep"],
     "pandas": ["registry.pyfunc"],  # MLflow hands its pyfuncs a data frame
+    "pg8000": ["prediction_log.postgres"],
     "prometheus_client": ["serving"],
     "prosail": ["data.simulation"],
     "psutil": ["doctor", "runs", "tracking"],

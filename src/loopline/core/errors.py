@@ -102,6 +102,7 @@ EXTRA_OF_PACKAGE = {
     "onnx": "train",
     "onnxruntime": "serve",
     "onnxscript": "train",
+    "pg8000": "postgres",
     "prometheus_client": "serve",
     "prosail": "simulate",
     "optuna": "sweep",

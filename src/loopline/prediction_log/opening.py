@@ -1,0 +1,75 @@
+"""From a place (a file, or the URL of a database) to an open log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import overload
+from urllib.parse import urlsplit
+
+from loopline.core.errors import InputError
+from loopline.core.tables import load
+from loopline.prediction_log.log import PredictionLog
+from loopline.prediction_log.sqlite import SqliteLog, open_file
+
+# Only a log in a database needs its driver.
+_POSTGRES, _SPOOL = "loopline.prediction_log.postgres", "loopline.prediction_log.spool"
+DATABASE_SCHEMES = ("postgresql", "postgres")
+
+
+@overload
+def open_log(place: Path, *, must_exist: bool = False) -> SqliteLog: ...
+
+
+@overload
+def open_log(place: str | Path, *, must_exist: bool = False) -> PredictionLog: ...
+
+
+def open_log(place: str | Path, *, must_exist: bool = False) -> PredictionLog:
+    """Opens the prediction log in a file, or in the database of `postgresql://HOST/DATABASE`.
+
+    Makes what is missing and brings old ones up to date. Raises `InputError` where `must_exist` and it does not,
+    `StateError` where it cannot be opened, is something else than a prediction log, or was written by a newer Loopline.
+    """
+    if not is_url(place):
+        return open_file(Path(place), must_exist=must_exist)
+    log = load(f"{_POSTGRES}:PostgresLog")(load(f"{_POSTGRES}:parse_address")(place))
+    try:
+        log.check(must_exist=must_exist)
+    except BaseException:
+        log.close()
+        raise
+    opened: PredictionLog = log
+    return opened
+
+
+def open_log_to_write(place: str | Path, *, spool_folder: Path, max_spool_rows: int) -> PredictionLog:
+    """Opens a log as a server needs it: a database need not be there.
+
+    Rows for a database wait in a file of `spool_folder`, at most so many, until they arrived. Raises what `open_log`
+    raises for a file, and `InputError` for an address that cannot be one.
+    """
+    if not is_url(place):
+        return open_file(Path(place))
+    address = load(f"{_POSTGRES}:parse_address")(place)
+    file = open_file(load(f"{_SPOOL}:spool_path")(spool_folder, address))
+    database = load(f"{_POSTGRES}:PostgresLog")(address)
+    opened: PredictionLog = load(f"{_SPOOL}:SpooledLog")(file, database, max_rows=max_spool_rows)
+    return opened
+
+
+def is_url(place: str | Path) -> bool:
+    """True for a database's address, False for a file; raises `InputError` for another scheme."""
+    scheme, separator, _ = str(place).partition("://")
+    if isinstance(place, Path) or not separator:
+        return False
+    if scheme not in DATABASE_SCHEMES:
+        raise InputError(f"a prediction log at '{scheme}://…' given; expected a file or postgresql://HOST/DATABASE.")
+    return True
+
+
+def shown_place(place: str | Path) -> str:
+    """A place as messages show it: without the name, the password and the settings that an address may hold."""
+    if isinstance(place, Path) or not is_url(place):
+        return str(place)
+    parts = urlsplit(place)
+    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
