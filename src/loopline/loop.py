@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -326,7 +327,8 @@ def serve(reference: str, settings: ServeSettings | None = None, *, workspace: W
 
     place = _place(workspace)
     folder = bundle_folder(reference, place)
-    serve_stage(folder, settings or ServeSettings(), model=reference, log_path=place.prediction_log)
+    find = partial(bundle_folder, workspace=place)
+    serve_stage(folder, settings or ServeSettings(), model=reference, log_path=place.prediction_log, find=find)
 
 
 def drift(

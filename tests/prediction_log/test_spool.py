@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 from loopline.core.errors import InputError, StateError, UnknownName
-from loopline.prediction_log import LogRow, PredictionLog, open_log, open_log_to_write, shown_place, spool
+from loopline.prediction_log import LogRow, PredictionLog, open_log, open_log_to_write, prepare_log, shown_place, spool
 from loopline.prediction_log.postgres import parse_address
-from loopline.prediction_log.spool import spool_path
 from loopline.prediction_log.sqlite import open_file
 
 MakeRow = Callable[..., LogRow]
@@ -120,7 +119,9 @@ def test_the_spool_is_bounded(url: str, postgres: Any, tmp_path: Path, row_of: M
 def test_a_row_that_travels_twice_is_there_once_with_its_label(url: str, tmp_path: Path, row_of: MakeRow) -> None:
     """A connection that broke in the middle of a commit leaves it open whether the rows arrived."""
     for label in (None, "coat"):
-        with closing(open_file(spool_path(tmp_path, parse_address(url)))) as file:
+        prepare_log(url, spool_folder=tmp_path)
+        (path,) = tmp_path.glob("*.spool.db")
+        with closing(open_file(path)) as file:
             file.append_rows([row_of(1), row_of(2)])
             if label:
                 file.label("request-1", label)

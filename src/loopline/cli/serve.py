@@ -32,13 +32,16 @@ def _options(*, without: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]],
 def _option(name: str, field: FieldInfo) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     kind = _type_of(field)
     flag = name.replace("_", "-")
+    is_repeatable = get_origin(kind) is tuple
     return click.option(
         f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}",
         name,
         default=None,
-        type=click.Path(path_type=Path) if kind is Path else kind,
+        # In the environment, several stand with spaces between them.
+        multiple=is_repeatable,
+        type=str if is_repeatable else click.Path(path_type=Path) if kind is Path else kind,
         envvar=f"{ENVIRONMENT_PREFIX}{name.upper()}",
-        help=f"{field.description}{'' if field.default is None else f' [{_shown(field.default)}]'}",
+        help=f"{field.description}{'' if field.default in (None, ()) else f' [{_shown(field.default)}]'}",
     )
 
 
@@ -83,5 +86,5 @@ def _serve(model: str, given: dict[str, Any], workspace: Workspace) -> None:
     from loopline.loop import serve as serve_model
 
     check_environment(os.environ)
-    settings = validated(ServeSettings, {name: value for name, value in given.items() if value is not None})
+    settings = validated(ServeSettings, {name: value for name, value in given.items() if value not in (None, ())})
     serve_model(model, settings, workspace=workspace)

@@ -5,7 +5,14 @@ that writes to a database does so through a file of its own (`spool`), so that n
 """
 
 from loopline.prediction_log.log import PredictionLog, Rating
-from loopline.prediction_log.opening import DATABASE_SCHEMES, is_url, open_log, open_log_to_write, shown_place
+from loopline.prediction_log.opening import (
+    DATABASE_SCHEMES,
+    is_url,
+    open_log,
+    open_log_to_write,
+    prepare_log,
+    shown_place,
+)
 from loopline.prediction_log.rows import LogRow, PredictionColumns, float32_bytes, microseconds
 
 __all__ = [
@@ -19,5 +26,6 @@ __all__ = [
     "microseconds",
     "open_log",
     "open_log_to_write",
+    "prepare_log",
     "shown_place",
 ]

@@ -7,6 +7,7 @@ from typing import overload
 from urllib.parse import urlsplit
 
 from loopline.core.errors import InputError
+from loopline.core.store import digest_bytes
 from loopline.core.tables import load
 from loopline.prediction_log.log import PredictionLog
 from loopline.prediction_log.sqlite import SqliteLog, open_file
@@ -48,13 +49,25 @@ def open_log_to_write(place: str | Path, *, spool_folder: Path, max_spool_rows: 
     Rows for a database wait in a file of `spool_folder`, at most so many, until they arrived. Raises what `open_log`
     raises for a file, and `InputError` for an address that cannot be one.
     """
+    file = open_file(_file_of(place, spool_folder))
     if not is_url(place):
-        return open_file(Path(place))
-    address = load(f"{_POSTGRES}:parse_address")(place)
-    file = open_file(load(f"{_SPOOL}:spool_path")(spool_folder, address))
-    database = load(f"{_POSTGRES}:PostgresLog")(address)
+        return file
+    database = load(f"{_POSTGRES}:PostgresLog")(load(f"{_POSTGRES}:parse_address")(place))
     opened: PredictionLog = load(f"{_SPOOL}:SpooledLog")(file, database, max_rows=max_spool_rows)
     return opened
+
+
+def prepare_log(place: str | Path, *, spool_folder: Path) -> None:
+    """Makes the file that `open_log_to_write` opens, and starts nothing: for one process, before several want to."""
+    open_file(_file_of(place, spool_folder)).close()
+
+
+def _file_of(place: str | Path, spool_folder: Path) -> Path:
+    """The log's own file, or the one in which rows for a database wait: in a workspace, one per database."""
+    if not is_url(place):
+        return Path(place)
+    address = load(f"{_POSTGRES}:parse_address")(place)
+    return spool_folder / f"predictions-{digest_bytes(str(address).encode())[:12]}.spool.db"
 
 
 def is_url(place: str | Path) -> bool:

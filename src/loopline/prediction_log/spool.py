@@ -13,12 +13,11 @@ import logging
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 from loopline.core.errors import InputError, LooplineError, StateError, UnknownName
 from loopline.core.records import Prediction
-from loopline.core.store import digest_bytes, lock
+from loopline.core.store import lock
 from loopline.prediction_log.log import PredictionLog, Rating, Session, output_names
 from loopline.prediction_log.postgres import PostgresLog
 from loopline.prediction_log.rows import READ, LogRow
@@ -157,8 +156,3 @@ class SpooledLog(PredictionLog):
         if not self._has_warned and not self._closing.is_set():
             self._has_warned = True
             _LOGGER.warning("%s %d rows wait in '%s'.", error.message, self.num_waiting, self._file.path)
-
-
-def spool_path(folder: Path, address: object) -> Path:
-    """Where in a workspace the rows for a database wait: a file per database."""
-    return folder / f"predictions-{digest_bytes(str(address).encode())[:12]}.spool.db"

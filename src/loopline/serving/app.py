@@ -7,13 +7,18 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from loopline import __version__
 from loopline.core.errors import InvalidExample
 from loopline.prediction_log import PredictionLog
 from loopline.predictor.answer import PredictorLike
 from loopline.serving.frame import RequestFrame
-from loopline.serving.page import docs_routes, page_routes
+from loopline.serving.gate import Gate
+from loopline.serving.keys import ApiKeys, read_keys
+from loopline.serving.lane import Bundles
+from loopline.serving.page import asset_routes, docs_routes, page_routes
+from loopline.serving.rate_limit import RateLimit
 from loopline.serving.reading import JSON
 from loopline.serving.refusals import Refusal
 from loopline.serving.routes import model_routes, refusal_of
@@ -23,17 +28,23 @@ from loopline.serving.workers import ALONE, Worker
 
 
 def build_app(
-    predictor: PredictorLike, settings: ServeSettings, *, model: str, log: PredictionLog, worker: Worker = ALONE
+    predictor: PredictorLike,
+    settings: ServeSettings,
+    *,
+    model: str,
+    log: PredictionLog,
+    worker: Worker = ALONE,
+    bundles: Bundles | None = None,
 ) -> FastAPI:
     """The application that answers with `predictor`, known to callers as `model`, and writes every answer to `log`.
 
-    `worker` says which of the processes behind one address it is in.
-
-    Its routes and their description are those of the bundle's task and input kind. The caller opens and closes the log;
-    the application's lifespan starts and stops everything else. Raises `ConfigError` for settings that would keep
-    inputs of a confidential kind.
+    `worker` says which of the processes behind one address it is in; with `bundles` it follows its alias and may have
+    challengers. Its routes and their description are those of the bundle's task and input kind. The caller opens and
+    closes the log; the application's lifespan starts and stops everything else. Raises `ConfigError` for settings that
+    would keep inputs of a confidential kind, for keys that are none, and for a challenger of another kind.
     """
-    service = Service(predictor, settings, model=model, log=log, worker=worker)
+    keys = read_keys(settings.api_key, settings.api_key_file)
+    service = Service(predictor, settings, model=model, log=log, worker=worker, bundles=bundles)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -47,22 +58,40 @@ def build_app(
     app = FastAPI(
         title=f"Loopline: {model}",
         version=__version__,
-        description=f"Predictions of bundle `{bundle.name}`, digest `{bundle.digest}`.",
+        description=f"Predictions of `{bundle.name}`. Every answer says which bundle made it, as does `GET /model`.",
         lifespan=lifespan,
         # The framework's own pages load their scripts from a public host.
         docs_url=None,
         redoc_url=None,
+        openapi_url="/openapi.json" if settings.docs else None,
     )
     app.state.service = service
     app.state.is_stopping = False
     app.include_router(model_routes(service))
-    app.include_router(docs_routes())
+    if settings.docs:
+        app.include_router(docs_routes())
+    if settings.docs or settings.ui:
+        app.include_router(asset_routes())
     if settings.ui:
         app.include_router(page_routes(bundle))
     for kind in (Refusal, InvalidExample, HTTPException):
         app.add_exception_handler(kind, _refused)
-    app.add_middleware(RequestFrame, telemetry=service.telemetry)
+    _surround(app, settings, keys, worker)
     return app
+
+
+def _surround(app: FastAPI, settings: ServeSettings, keys: ApiKeys, worker: Worker) -> None:
+    """Adds what stands before the routes, the innermost first."""
+    if settings.cors_origin:
+        allowed = ["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"]
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origin, allow_methods=["GET", "POST"], allow_headers=allowed
+        )
+    if keys:
+        rate_per_s = settings.rate_limit_per_s
+        limit = RateLimit(rate_per_s, len(keys.names), folder=worker.folder) if rate_per_s else None
+        app.add_middleware(Gate, keys=keys, limit=limit)
+    app.add_middleware(RequestFrame, telemetry=app.state.service.telemetry)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -105,6 +105,44 @@ def no_example(error: InvalidExample, advice: str) -> Refusal:
     return Refusal(422, "invalid_example", error.message, next_step=error.next_command or advice)
 
 
+def no_key() -> Refusal:
+    """401: a server with keys, and a request with none of them."""
+    return Refusal(
+        401,
+        "no_key",
+        "the request brings no API key that this server takes.",
+        next_step="send the header Authorization: Bearer KEY",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def too_often(wait_s: int) -> Refusal:
+    """429: more requests than the key may make."""
+    return Refusal(
+        429,
+        "rate_limited",
+        "the API key made all requests that it may make at once.",
+        next_step="try again after the time in Retry-After",
+        headers={"Retry-After": str(wait_s)},
+    )
+
+
+def memory_full(max_pending_bytes: int) -> Refusal:
+    """429: more is being read and predicted at once than the server holds in memory."""
+    return Refusal(
+        429,
+        "memory_full",
+        f"requests of {max_pending_bytes:,} bytes are in work already, which is the limit.",
+        next_step="try again after the time in Retry-After",
+        headers=_SOON,
+    )
+
+
+def log_away(reason: str) -> Refusal:
+    """503: feedback that can be kept nowhere at the moment."""
+    return Refusal(503, "log_unavailable", reason, next_step="send it again later", headers=_SOON)
+
+
 def no_such_answer(request_id: str) -> Refusal:
     """404: feedback to something that this model never answered."""
     return Refusal(

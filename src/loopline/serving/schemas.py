@@ -238,3 +238,5 @@ class HealthAnswer(Record):
     """`alive` or `ready`; a server that is not ready answers with an error that says why."""
 
     status: str
+    # What a server that is ready has to say all the same: why the bundle that its alias points to does not answer.
+    note: str | None = None

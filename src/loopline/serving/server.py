@@ -18,12 +18,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from loopline.core.errors import StateError
-from loopline.prediction_log import open_log
+from loopline.prediction_log import open_log_to_write, prepare_log
 from loopline.predictor import open_predictor
 from loopline.predictor.answer import PredictorLike
 from loopline.serving.accepting import Acceptor
 from loopline.serving.app import build_app
 from loopline.serving.frame import ACCESS_LOGGER
+from loopline.serving.lane import Bundles
 from loopline.serving.settings import ServeSettings
 from loopline.serving.workers import ALONE, Worker, can_fork, num_cores, supervise
 
@@ -33,16 +34,25 @@ _BACKLOG = 2048
 _DRAIN_S = 0.5
 
 
-def serve(predictor: Path | PredictorLike, settings: ServeSettings, *, model: str, log_path: Path) -> None:
+def serve(
+    predictor: Path | PredictorLike,
+    settings: ServeSettings,
+    *,
+    model: str,
+    log_path: Path,
+    find: Callable[[str], Path] | None = None,
+) -> None:
     """Serves a bundle's folder, or an open predictor, until SIGTERM or SIGINT; prints the address once it listens.
 
     A folder is served by `settings.num_workers` processes, an open predictor by this one. Writes every answer to the
     log at `log_path` (or `settings.log`). Before it returns, everything that was accepted has its answer and its row.
-    Raises `StateError` for an address that cannot be had and a log that cannot be written, and whatever
+    With `find`, from a reference to the folder that it stands for now, the server follows its alias and may have
+    challengers. Raises `StateError` for an address that cannot be had and a log that cannot be written, and whatever
     `open_predictor` raises.
     """
     _configure_logging(settings)
     num_workers = _num_workers(predictor, settings)
+    place = settings.log or log_path
     # First of all: opening a large model only to find the port taken would waste everybody's time.
     with closing(_bind(settings)) as listener:
         url = f"{_url(listener)}{'/ui/' if settings.ui else ''}"
@@ -50,16 +60,18 @@ def serve(predictor: Path | PredictorLike, settings: ServeSettings, *, model: st
         def work(worker: Worker, on_started: Callable[[], None]) -> None:
             shares = num_workers if settings.num_threads == 0 else 1
             num_threads = settings.num_threads or max(1, num_cores() // shares)
-            opened = open_predictor(predictor, num_threads=num_threads) if isinstance(predictor, Path) else predictor
-            with open_log(settings.log or log_path) as log:
-                app = build_app(opened, settings, model=model, log=log, worker=worker)
+            open_bundle = partial(open_predictor, num_threads=num_threads)
+            bundles = None if find is None else Bundles(find, open_bundle)
+            opened = open_bundle(predictor) if isinstance(predictor, Path) else predictor
+            with open_log_to_write(place, spool_folder=log_path.parent, max_spool_rows=settings.log_spool_rows) as log:
+                app = build_app(opened, settings, model=model, log=log, worker=worker, bundles=bundles)
                 _Server(app, settings, on_started).run(sockets=[listener])
 
         if num_workers == 1:
             work(ALONE, partial(_announce, model, url, opens_page=settings.open))
             return
         # Made and brought up to date by one process, before several want to.
-        open_log(settings.log or log_path).close()
+        prepare_log(place, spool_folder=log_path.parent)
         supervise(
             work,
             num_workers=num_workers,
