@@ -22,8 +22,8 @@ from loopline.predictor.engine import ENGINES, Engine, check_tensors
 from loopline.transforms import Pipeline, build_pipeline, build_postprocess
 from loopline.transforms.outputs import HEADS, answer_outputs
 
-# The role of the graph that answers; later issues add quantized ones.
-GRAPH_ROLE = "float32"
+# The role of the graph that answers, by what it computes in: the first of these that a bundle holds.
+GRAPH_ROLES = ("float32", "int8", "float16")
 # Activations of a batch live in memory together; past some dozens a larger batch gains nothing on a CPU.
 _MAX_BATCH = 64
 
@@ -36,9 +36,12 @@ class Predictor:
     @classmethod
     def open(cls, folder: Path, bundle: ModelBundle, *, num_threads: int = 0) -> Predictor:
         """Opens a bundle that `read_bundle` checked; see `open_predictor`, which whoever has a folder calls."""
-        if GRAPH_ROLE not in bundle.graphs:
-            raise ConfigError(f"bundle '{folder}' has no graph '{GRAPH_ROLE}'; it has: {', '.join(bundle.graphs)}.")
-        graph = read_file(folder, bundle, bundle.graphs[GRAPH_ROLE])
+        role = next((role for role in GRAPH_ROLES if role in bundle.graphs), None)
+        if role is None:
+            raise ConfigError(
+                f"bundle '{folder}' has the graphs {', '.join(bundle.graphs)}; expected one of {', '.join(GRAPH_ROLES)}."
+            )
+        graph = read_file(folder, bundle, bundle.graphs[role])
         engine: Engine = resolve(ENGINES, bundle.runtime.engine, kind="engine")(graph, num_threads=num_threads)
         return cls(bundle, folder, engine)
 

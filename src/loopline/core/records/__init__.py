@@ -37,6 +37,7 @@ from loopline.core.records.evaluation import (
     SentenceExample,
     ValueExample,
 )
+from loopline.core.records.load import LoadStep, LoadTest, SloResult
 from loopline.core.records.optimization import Candidate, Derivation, Optimization, Speed
 from loopline.core.records.prediction import Prediction
 from loopline.core.records.record import Component, Digest, Name, Record, Time, utc_now
@@ -88,6 +89,8 @@ __all__ = [
     "IntRange",
     "Item",
     "LevelBand",
+    "LoadStep",
+    "LoadTest",
     "Metric",
     "ModelBundle",
     "ModelVersion",
@@ -110,6 +113,7 @@ __all__ = [
     "Shard",
     "Signature",
     "SkippedFile",
+    "SloResult",
     "SnapshotCheck",
     "SnapshotDiff",
     "Speed",

@@ -42,6 +42,8 @@ class Candidate(Record):
     engine: Name | None = None
     # Of the graphs, on disk.
     num_bytes: int | None = Field(default=None, ge=0)
+    # Accuracy, mean absolute error or mean chrF of the sentences, whichever the comparison is by.
+    score: float | None = None
     comparison: PairedComparison | None = None
     speed: Speed | None = None
     # The drop, not its interval, is within the allowed one.
@@ -53,9 +55,9 @@ class Candidate(Record):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
-        figures = (self.num_bytes, self.comparison, self.speed)
+        figures = (self.num_bytes, self.score, self.comparison, self.speed)
         if self.status == "measured" and None in figures:
-            raise ValueError("a measured candidate has a size, a comparison and a speed")
+            raise ValueError("a measured candidate has a size, a score, a comparison and a speed")
         if self.status != "measured" and (self.is_allowed or self.is_pareto):
             raise ValueError("only a measured candidate can be allowed or stand out")
         return self
