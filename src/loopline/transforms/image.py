@@ -161,7 +161,8 @@ class Resize(SampleTransform):
     """x_HWC to `height` × `width`, with Pillow's anti-aliased filters.
 
     `fit="stretch"` changes the aspect ratio; `fit="cover"` cuts the largest centred part of the target's ratio first.
-    `kernel="simd"` computes the same filters with vector instructions: within one grey value, several times as fast.
+    `kernel="simd"` computes the same filters with vector instructions, several times as fast; pixels differ by a grey
+    value here and there.
     """
 
     height: int = Field(ge=1, le=8192)

@@ -182,7 +182,7 @@ def faster_steps(steps: Sequence[TransformStep]) -> tuple[TransformStep, ...]:
     sizes = [step.params for step in steps if step.name == "resize"]
     if not sizes:
         return tuple(steps)
-    added = {
+    added: dict[str, dict[str, Any]] = {
         "decode_image": {"shrink_to": [sizes[0]["height"], sizes[0]["width"]]},
         "resize": {"kernel": "simd"},
     }
