@@ -21,7 +21,8 @@ from loopline.optimization.shrinking import smaller_steps
 from loopline.optimization.smaller_networks import student_config
 from loopline.transforms import image_steps
 
-QUICK = {"rounds": 1, "round_s": 0.02, "num_calibration": 16, "epochs": 1, "student_epochs": 1}
+# What is faster on a busy machine in some milliseconds is chance: anything is fast enough.
+QUICK = {"min_speedup": 0.0, "rounds": 1, "round_s": 0.02, "num_calibration": 16, "epochs": 1, "student_epochs": 1}
 WITHOUT_A_COMPILER = ("fusion", "input-86", "input-71", "pruned", "distilled", "int8", "int8-mixed", "float16")
 TRAINING = (
     "recipe=fashion",
@@ -144,14 +145,10 @@ def test_the_command_prints_the_table(
     place: Workspace, parent: ModelBundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A row per candidate, where the page is, and the command to type next."""
-    words = ["--recipes", "input-71", "--max-drop", "100", "--rounds", "1", "--output", str(tmp_path / "report")]
-    try:
-        main(["--home", str(place.root), "optimize", parent.digest[:12], *words])
-    except SystemExit as ended:
-        # On a busy machine one short round may find the smaller input slower.
-        if ended.code not in (0, None):
-            assert "has no faster form" in capsys.readouterr().err
-            return
+    words = ["--recipes", "input-71", "--max-drop", "100", "--min-speedup", "0", "--rounds", "1"]
+    with pytest.raises(SystemExit) as ended:
+        main(["--home", str(place.root), "optimize", parent.digest[:12], *words, "--output", str(tmp_path / "report")])
+    assert ended.value.code in (0, None)
     printed = capsys.readouterr().out
     assert "input-71" in printed
     assert "next: loopline register" in printed
@@ -171,7 +168,6 @@ def test_float16_needs_its_instructions(place: Workspace, parent: ModelBundle, m
     with pytest.raises(GateRefused, match="no recipe applies to it"):
         optimize(parent, settings, workspace=place)
     monkeypatch.setattr("loopline.optimization.halving.processor_flags", lambda: frozenset({"avx512_fp16"}))
-    monkeypatch.setattr("loopline.optimization.trying.choose", lambda candidates: candidates[-1])
     found = optimize(parent, settings, workspace=place)
     assert found.candidates[-1].num_bytes == pytest.approx(0.5 * (found.candidates[0].num_bytes or 0), rel=0.2)
     assert read_bundle(find_bundle(found.bundle or "", place)).graphs.keys() == {"float16"}

@@ -13,6 +13,7 @@ from loopline.core.workspace import Workspace
 @click.command()
 @click.argument("bundle")
 @click.option("--max-drop", type=float, help="Points of accuracy or chrF, or per cent of the mean error  [0.5].")
+@click.option("--min-speedup", type=float, help="Times the speed of BUNDLE that must be reached  [1].")
 @click.option("--recipes", help="Only these, by comma, as input-71,int8  [all].")
 @click.option("--epochs", type=int, help="Epochs that a pruned network learns again  [2].")
 @click.option(

@@ -29,8 +29,9 @@ from loopline.transforms import build_pipeline
 OPERATORS = ("Add", "AveragePool", "Clip", "Concat", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "MaxPool", "Relu")
 # Those that carry weights, which is where quantization loses.
 WEIGHTED = ("Conv", "Gemm", "MatMul")
-# Of outputs of some units, between processors that add up in another order and round what they keep.
-INT8_TOLERANCE = 0.1
+# Between engines and processors, which round in other places: on EfficientNet-Lite0, ONNX Runtime and OpenVINO differ
+# by up to 0.14 of logits of 4, with equal labels.
+INT8_TOLERANCE = 0.2
 # Examples that each layer's own loss is measured on.
 _NUM_PROBED = 32
 # How much of the sum of the layers' losses is bought back.

@@ -8,6 +8,7 @@ resolution discrepancy, NeurIPS 2019.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from loopline.core.errors import InputError, StateError
 from loopline.core.records import TransformStep
@@ -47,16 +48,15 @@ def shrunk(draft: Draft, bench: Workbench, *, recipe: str, share: float) -> Draf
 
 def smaller_steps(steps: Sequence[TransformStep], share: float) -> tuple[TransformStep, ...]:
     """The steps with every height and width times `share`, rounded to a multiple of 4 pixels."""
+
+    def scaled(key: str, value: Any) -> Any:
+        if key in ("height", "width"):
+            return max(_MULTIPLE_PX, round(value * share / _MULTIPLE_PX) * _MULTIPLE_PX)
+        if key == "shrink_to" and value is not None:
+            return [scaled(name, side) for name, side in zip(("height", "width"), value, strict=True)]
+        return value
+
     return tuple(
-        step.model_copy(
-            update={
-                "params": {
-                    key: max(_MULTIPLE_PX, round(value * share / _MULTIPLE_PX) * _MULTIPLE_PX)
-                    if key in ("height", "width")
-                    else value
-                    for key, value in step.params.items()
-                }
-            }
-        )
+        step.model_copy(update={"params": {key: scaled(key, value) for key, value in step.params.items()}})
         for step in steps
     )

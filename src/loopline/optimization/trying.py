@@ -6,7 +6,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ PARENT = "as-it-is"
 # let through; compiled ones are measured only. Recipes of one network, then those of a translator.
 RECIPES = {
     "fusion": "loopline.optimization.fusion:fuse",
+    "fast-decode": "loopline.optimization.decoding:decode_faster",
     "input-86": "loopline.optimization.shrinking:shrink_to_86",
     "input-71": "loopline.optimization.shrinking:shrink_to_71",
     "pruned": "loopline.optimization.smaller_networks:prune",
@@ -34,7 +35,7 @@ RECIPES = {
     "torch-aot": "loopline.optimization.compiling:compile_ahead",
     "ctranslate2-int8": "loopline.optimization.translating:requantize",
 }
-_OF_THE_PARENT = ("fusion", "input-86", "input-71")
+_SHRUNK = ("input-86", "input-71")
 _LEARNT = ("pruned", "distilled")
 _ROUNDED = ("int8", "int8-mixed", "float16")
 _COMPILED = ("torch-compile", "torch-aot")
@@ -66,6 +67,11 @@ class _Trial:
     def wanted(self, names: tuple[str, ...]) -> Iterator[str]:
         """Those of the recipes that the settings ask for."""
         yield from (name for name in names if not self.settings.recipes or name in self.settings.recipes)
+
+    def attempt_all(self, recipes: tuple[str, ...], base: Draft) -> list[Draft]:
+        """Those drafts of the recipes, as far as the settings ask for them, that the gate lets through."""
+        drafts = [self.attempt(recipe, base) for recipe in self.wanted(recipes)]
+        return [draft for draft in drafts if draft is not None]
 
     def attempt(self, recipe: str, base: Draft) -> Draft | None:
         """Makes a draft and judges it; returns it where the gate lets it through."""
@@ -113,8 +119,8 @@ def optimize(bench: Workbench, settings: OptimizeSettings, *, bundles: Path) -> 
     """Tries every recipe that the settings ask for, measures all, and writes the chosen one as a bundle into `bundles`.
 
     Accuracy is that of the whole split, paired with the parent's; the gate looks at the drop itself, because the
-    interval of some hundred examples is wider than any gate. The fastest of those that lose at most `max_drop` and are
-    faster than the parent is chosen; none is where no candidate is both. Raises `UnknownName` for a recipe.
+    interval of some hundred examples is wider than any gate. The fastest of those that lose at most `max_drop` is
+    chosen, where it is more than `min_speedup` times as fast as the parent. Raises `UnknownName` for a recipe.
     """
     unknown = [name for name in settings.recipes if name not in RECIPES]
     if unknown:
@@ -128,7 +134,7 @@ def optimize(bench: Workbench, settings: OptimizeSettings, *, bundles: Path) -> 
             _try_translators(trial)
         _measure(trial)
         candidates = _with_front([tried.candidate for tried in trial.tried])
-        chosen = choose(candidates)
+        chosen = choose(candidates, min_speedup=settings.min_speedup)
         digest = None if chosen is None else _write(trial, chosen, bundles)
     bundle = bench.parent.bundle
     comparison = candidates[0].comparison
@@ -150,16 +156,9 @@ def optimize(bench: Workbench, settings: OptimizeSettings, *, bundles: Path) -> 
     )
 
 
-def choose(candidates: list[Candidate]) -> Candidate | None:
-    """The fastest that is allowed, can travel in a bundle and is faster than the parent, which comes first."""
-    able = [
-        candidate
-        for candidate in candidates[1:]
-        if candidate.is_allowed
-        and candidate.fits_bundle
-        and candidate.speed is not None
-        and candidate.speed.speedup > 1
-    ]
+def choose(candidates: Sequence[Candidate], *, min_speedup: float) -> Candidate | None:
+    """The fastest that is allowed, can travel in a bundle and is fast enough; the first is the parent."""
+    able = [each for each in candidates[1:] if each.is_allowed and each.fits_bundle and _speedup(each) > min_speedup]
     return max(able, key=_speedup, default=None)
 
 
@@ -187,18 +186,13 @@ def machine() -> str:
 
 def _try_graphs(trial: _Trial, parent: Predictor) -> None:
     start = Draft(recipes=(), graph=_float32_graph(parent), preprocess=parent.bundle.preprocess)
-    allowed = [start]
-    for recipe in trial.wanted(_OF_THE_PARENT):
-        draft = trial.attempt(recipe, start)
-        allowed += [] if draft is None else [draft]
+    trial.attempt_all(("fusion",), start)
+    (base,) = trial.attempt_all(("fast-decode",), start) or (start,)
+    shrunk = trial.attempt_all(_SHRUNK, base)
     # What learns starts from the smallest input that is still good enough: it learns that much faster.
-    smallest = allowed[-1] if allowed[-1].recipes != ("fusion",) else start
-    for recipe in trial.wanted(_LEARNT):
-        draft = trial.attempt(recipe, smallest)
-        allowed += [] if draft is None else [draft]
-    for base in allowed:
-        for recipe in trial.wanted(_ROUNDED):
-            trial.attempt(recipe, base)
+    learnt = trial.attempt_all(_LEARNT, (base, *shrunk)[-1])
+    for draft in (base, *shrunk, *learnt):
+        trial.attempt_all(_ROUNDED, draft)
     for recipe in trial.wanted(_COMPILED):
         began = time.perf_counter()
         try:

@@ -5,7 +5,7 @@ N examples, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,6 +33,7 @@ class OptimizeSettings(Record):
     max_drop: float = Field(
         default=0.5, ge=0, description="Points of accuracy or chrF, or per cent of the mean error, that may be lost."
     )
+    min_speedup: float = Field(default=1.0, ge=0, description="Times the parent's speed that must be reached.")
     recipes: tuple[str, ...] = Field(default=(), description="Only these recipes.")
     epochs: int = Field(default=2, ge=1, le=1000, description="Epochs that a pruned network learns again.")
     student_epochs: int = Field(default=10, ge=1, le=1000, description="Epochs that a smaller network learns.")
@@ -106,6 +107,9 @@ class Workbench(Protocol):
     def training_inputs(self, pipeline: Pipeline) -> NDArray[Any]:
         """The training split, decoded by this pipeline, in its order."""
 
+    def training_raws(self, indices: Sequence[int]) -> list[bytes]:
+        """Some raw examples of the training split."""
+
     def training_targets(self) -> NDArray[Any]:
         """The targets of the training split."""
 
@@ -133,6 +137,6 @@ class Workbench(Protocol):
 
 def calibration_inputs(bench: Workbench, pipeline: Pipeline, settings: OptimizeSettings) -> NDArray[np.float32]:
     """Some training inputs as the graph takes them, always the same ones."""
-    x_N = bench.training_inputs(pipeline)
-    chosen = np.random.default_rng(settings.seed).permutation(len(x_N))[: settings.num_calibration]
-    return pipeline.collate(np.stack([x_N[index] for index in np.sort(chosen)]))
+    num_training = len(bench.training_targets())
+    chosen = np.random.default_rng(settings.seed).permutation(num_training)[: settings.num_calibration]
+    return pipeline.collate(np.stack([pipeline.decode(raw) for raw in bench.training_raws(np.sort(chosen).tolist())]))

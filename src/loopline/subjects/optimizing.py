@@ -5,7 +5,7 @@ N examples, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,10 @@ class Bench:
     def training_inputs(self, pipeline: Pipeline) -> NDArray[Any]:
         """The training split as the pipeline decodes it."""
         return decoded_inputs(self._snapshot.split(_TRAINING_SPLIT), pipeline, self._workspace.cache)
+
+    def training_raws(self, indices: Sequence[int]) -> list[bytes]:
+        """Some of it, as it came."""
+        return self._snapshot.split(_TRAINING_SPLIT).raw_many(indices)
 
     def training_targets(self) -> NDArray[Any]:
         """Its targets."""
