@@ -1,8 +1,8 @@
 """Resizing with vector instructions: Pillow's anti-aliased filters in a fraction of the time.
 
-Weights are rounded a little differently: pixels differ by a grey value here and there, with `box` and `lanczos` by five.
 The kernels are those of the Rust library fast_image_resize, in the package cykooz-resizer. They compute in whole
-numbers, so every processor gives the same pixels.
+numbers, so every processor gives the same pixels. Weights are rounded a little otherwise than Pillow's: pixels differ by
+a grey value here and there, with `box` and `lanczos` by up to five.
 """
 
 from __future__ import annotations
