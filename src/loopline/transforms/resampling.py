@@ -1,7 +1,7 @@
 """Resizing with vector instructions: Pillow's anti-aliased filters in a fraction of the time.
 
 The kernels are those of the Rust library fast_image_resize, in the package cykooz-resizer. They compute in whole
-numbers, so every processor gives the same pixels. Weights are rounded a little otherwise than Pillow's: pixels differ by
+numbers, so every processor gives the same pixels. Weights are rounded a little otherwise: pixels differ by
 a grey value here and there, with `box` and `lanczos` by up to five.
 """
 
