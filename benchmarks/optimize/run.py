@@ -3,10 +3,10 @@
     python benchmarks/optimize/run.py --photos clothing_photos.tar
     python benchmarks/optimize/run.py --home WORKSPACE --bundle clothing-b3d15509e914
 
-The first trains the recipe `food` on the photos (half an hour on one core) and exports it; the second takes a bundle
-that is there, with its run and its data. Then all recipes are tried at a gate of 0.5 points on the validation split, and
-the chosen bundle is judged beside its parent on the test split, which chose nothing. Writes `results/latest.json` and
-the plot. Goal: at least 2.2 times the float32 throughput at a drop of at most 0.5 points.
+The first trains the recipe `food` on the photos (half an hour on one core) and exports it; the second takes a
+bundle that is there, with its run and its data. Then all recipes are tried at a gate of 0.5 points on the validation
+split, and the chosen bundle is judged beside its parent on the test split, which chose nothing. Writes
+`results/latest.json` and the plot. Goal: at least 2.2 times the float32 throughput at a drop of at most 0.5 points.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ def _try_translators(trial: _Trial) -> None:
     for recipe in trial.wanted(_OF_A_TRANSLATOR):
         began = time.perf_counter()
         try:
-            predictor = open_predictor(trial.bench.requantize(trial.folder), num_threads=1)
+            predictor = open_predictor(load(RECIPES[recipe])(trial.bench, trial.folder), num_threads=1)
         except LooplineError as error:
             trial.leave_out(recipe, error)
             continue
