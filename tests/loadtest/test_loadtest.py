@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,8 +84,6 @@ def test_who_is_no_loopline_server_is_told(unused_port: int) -> None:
 @pytest.fixture
 def unused_port() -> int:
     """A port that was free a moment ago."""
-    import socket
-
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -214,6 +219,32 @@ def test_a_real_server_is_loaded(
     page = (tmp_path / "load" / "load.html").read_text(encoding="utf-8")
     assert page.count('src="data:image/png;base64,') == 2
     assert {path.name for path in (tmp_path / "load").iterdir()} >= {"throughput.png", "latency.png"}
+
+
+@pytest.mark.slow
+def test_locusts_own_page_opens(server: RunningServer, pictures: Path, unused_port: int) -> None:
+    """It is there on this machine's port until Ctrl-C."""
+    words = [server.url, "--input", str(pictures), "--web", str(unused_port)]
+    command = [sys.executable, "-m", "loopline", "loadtest", *words]
+    with subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as ours:
+        try:
+            page = _page(f"http://127.0.0.1:{unused_port}/", ours)
+        finally:
+            os.killpg(ours.pid, signal.SIGINT)
+    assert b"Locust" in page
+
+
+def _page(url: str, process: subprocess.Popen[bytes]) -> bytes:
+    """What stands there as soon as somebody listens."""
+    while process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                return bytes(answer.read())
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"the command ended with {process.returncode}")
 
 
 def test_a_rate_is_offered_and_errors_are_told_apart(

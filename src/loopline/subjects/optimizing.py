@@ -68,7 +68,7 @@ class Bench:
     @property
     def is_mirrored(self) -> bool:
         """Whether training showed examples mirrored, too."""
-        return bool(self._run.config["data"]["augment"]["flip"])
+        return bool(self._run.config["data"].get("augment", {}).get("flip"))
 
     @property
     def model(self) -> Mapping[str, Any]:
