@@ -153,3 +153,23 @@ def test_several_workers_need_a_process_without_threads(bundle_folder: Path, tmp
     finally:
         may_end.set()
         thread.join()
+
+
+@pytest.mark.parametrize("num_workers", ["1", "2"])
+def test_auto_says_which_engine_it_took_and_why(
+    server: Server, body_of: Callable[..., bytes], picture: bytes, tmp_path: Path, num_workers: str
+) -> None:
+    """The trials are told on standard error, and the server answers with the quickest."""
+    with server("--engine", "auto", "--num-workers", num_workers) as process:
+        assert process.post(body_of(picture))[0] == 200
+        assert len(children(process.popen.pid)) == (0 if num_workers == "1" else 2)
+        assert process.stop() == 0
+    said = (tmp_path / "server.err").read_text()
+    assert "the quickest on the reference inputs (" in said
+    assert "tensorrt: " in said
+
+
+def test_an_engine_that_cannot_open_the_bundle_ends_the_server(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError), server("--engine", "tensorrtt"):
+        pass
+    assert "engine 'tensorrtt' of bundle 'tiny' does not exist" in (tmp_path / "server.err").read_text()

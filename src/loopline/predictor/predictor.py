@@ -34,16 +34,15 @@ class Predictor:
     """An open bundle; every method is thread-safe, for nothing here changes after construction."""
 
     @classmethod
-    def open(cls, folder: Path, bundle: ModelBundle, *, num_threads: int = 0) -> Predictor:
+    def open(cls, folder: Path, bundle: ModelBundle, *, num_threads: int = 0, engine: str | None = None) -> Predictor:
         """Opens a bundle that `read_bundle` checked; see `open_predictor`, which whoever has a folder calls."""
         role = next((role for role in GRAPH_ROLES if role in bundle.graphs), None)
         if role is None:
-            raise ConfigError(
-                f"bundle '{folder}' has the graphs {', '.join(bundle.graphs)}; expected one of {', '.join(GRAPH_ROLES)}."
-            )
+            graphs = ", ".join(bundle.graphs)
+            raise ConfigError(f"bundle '{folder}' has the graphs {graphs}; expected one of {', '.join(GRAPH_ROLES)}.")
         graph = read_file(folder, bundle, bundle.graphs[role])
-        engine: Engine = resolve(ENGINES, bundle.runtime.engine, kind="engine")(graph, num_threads=num_threads)
-        return cls(bundle, folder, engine)
+        kind = resolve(ENGINES, engine or bundle.runtime.engine, kind="engine")
+        return cls(bundle, folder, kind(graph, num_threads=num_threads))
 
     def __init__(self, bundle: ModelBundle, folder: Path, engine: Engine) -> None:
         """Takes a bundle that `read_bundle` checked and the engine that holds its graph.

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -21,12 +22,14 @@ from loopline.core.errors import StateError
 from loopline.prediction_log import open_log_to_write, prepare_log
 from loopline.predictor import open_predictor
 from loopline.predictor.answer import PredictorLike
+from loopline.predictor.choosing import choose_engine
 from loopline.serving.accepting import Acceptor
 from loopline.serving.app import build_app
 from loopline.serving.frame import ACCESS_LOGGER
 from loopline.serving.lane import Bundles
+from loopline.serving.protocol import BoundedHttp
 from loopline.serving.settings import ServeSettings
-from loopline.serving.workers import ALONE, Worker, can_fork, num_cores, supervise
+from loopline.serving.workers import ALONE, Worker, can_fork, num_cores, run_apart, supervise
 
 # As many connections wait for the event loop as the system allows.
 _BACKLOG = 2048
@@ -57,10 +60,11 @@ def serve(
     with closing(_bind(settings)) as listener:
         url = f"{_url(listener)}{'/ui/' if settings.ui else ''}"
 
+        num_threads = settings.num_threads or max(1, num_cores() // num_workers)
+        engine = _engine(predictor, settings, num_threads=num_threads)
+
         def work(worker: Worker, on_started: Callable[[], None]) -> None:
-            shares = num_workers if settings.num_threads == 0 else 1
-            num_threads = settings.num_threads or max(1, num_cores() // shares)
-            open_bundle = partial(open_predictor, num_threads=num_threads)
+            open_bundle = partial(open_predictor, num_threads=num_threads, engine=engine)
             bundles = None if find is None else Bundles(find, open_bundle)
             opened = open_bundle(predictor) if isinstance(predictor, Path) else predictor
             with open_log_to_write(place, spool_folder=log_path.parent, max_spool_rows=settings.log_spool_rows) as log:
@@ -95,6 +99,16 @@ def _num_workers(predictor: Path | PredictorLike, settings: ServeSettings) -> in
     return 1
 
 
+def _engine(predictor: Path | PredictorLike, settings: ServeSettings, *, num_threads: int) -> str | None:
+    """The engine to open bundles with, None for their own; `auto` is measured, and what it found is said."""
+    if settings.engine != "auto" or not isinstance(predictor, Path):
+        return settings.engine
+    choose = partial(choose_engine, predictor, num_threads=num_threads)
+    choice = run_apart(choose) if can_fork() else choose()
+    print(choice, file=sys.stderr, flush=True)
+    return choice.engine
+
+
 def _announce(model: str, url: str, *, opens_page: bool) -> None:
     """Says where the model is served, now that it answers."""
     print(f"serving {model} at {url}", flush=True)
@@ -127,6 +141,8 @@ class _Server(uvicorn.Server):
                 # The one loop that tells of readable sockets everywhere. Not uvloop, even where it is installed: it
                 # gains nothing here.
                 loop="asyncio:SelectorEventLoop",
+                http=BoundedHttp,
+                ws="none",
                 access_log=False,
                 log_config=None,
                 timeout_graceful_shutdown=max(1, int(settings.shutdown_timeout_s)),
@@ -135,6 +151,7 @@ class _Server(uvicorn.Server):
             )
         )
         self._app = app
+        self._head_timeout_s = settings.request_timeout_s
         self._worker: Worker = app.state.service.worker
         self._on_started = on_started
 
@@ -174,10 +191,13 @@ class _Server(uvicorn.Server):
         await super().shutdown()
 
     async def _connect(self, accepted: socket.socket) -> None:
-        # What uvicorn itself makes of each connection.
-        make_protocol: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        # What uvicorn itself makes of each connection, within limits.
         protocol = partial(
-            make_protocol, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            BoundedHttp,
+            head_timeout_s=self._head_timeout_s,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
         )
         await asyncio.get_running_loop().connect_accepted_socket(protocol, accepted)
 

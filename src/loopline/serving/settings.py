@@ -40,6 +40,12 @@ class ServeSettings(Record):
     num_threads: int = Field(
         0, ge=0, description="Threads of each process's engine; 0 shares the cores between the processes."
     )
+    engine: str | None = Field(
+        None,
+        min_length=1,
+        description="Engine instead of the bundle's own: onnxruntime, openvino, onnxruntime-cuda or tensorrt; auto takes "
+        "the quickest of those that are here, after a second with each.",
+    )
     num_decode_threads: int = Field(0, ge=0, description="Threads of each process that decode; 0 as for the engine.")
     verify_interval_s: float = Field(
         5.0, gt=0, description="Time between two tries to predict the reference inputs while the server is not ready."

@@ -25,6 +25,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 from loopline.core.errors import LooplineError, StateError
 
@@ -53,6 +54,8 @@ class Worker:
         """True when the supervisor is gone and nobody would end or replace this process."""
         return self.supervisor_id is not None and os.getppid() != self.supervisor_id
 
+
+T = TypeVar("T")
 
 # A process that serves by itself.
 ALONE = Worker()
@@ -92,6 +95,35 @@ def supervise(
         finally:
             on_stop()
             supervisor.end_all(stop_timeout_s)
+
+
+def run_apart(function: Callable[[], T]) -> T:
+    """What `function` returns, computed in a forked process that leaves this one without threads and memory of it.
+
+    Raises the `LooplineError` that it raises, and `StateError` where the process dies.
+    """
+    context = multiprocessing.get_context("fork")
+    said, says = context.Pipe(duplex=False)
+
+    def run() -> None:
+        try:
+            says.send(function())
+        except LooplineError as error:
+            says.send(_plain(error))
+
+    process = context.Process(target=run, name="apart")
+    process.start()
+    says.close()
+    try:
+        result: T | LooplineError = said.recv()
+    except EOFError:
+        raise StateError("the process that tries engines died.", next_command="loopline serve --help") from None
+    finally:
+        said.close()
+        process.join()
+    if isinstance(result, LooplineError):
+        raise result
+    return result
 
 
 @dataclass
