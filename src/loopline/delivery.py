@@ -6,12 +6,20 @@ As in `loop`, every function takes a `workspace` (default: `Workspace.default()`
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from loopline.core.records import LoadTest, ModelBundle, ModelVersion, Optimization, PairedComparison
+from loopline.core.records import (
+    LoadTest,
+    ModelBundle,
+    ModelVersion,
+    Optimization,
+    PairedComparison,
+    ServedComparison,
+)
 from loopline.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -126,6 +134,42 @@ def serve_on_ray(
         model=reference,
         log_path=place.prediction_log,
     )
+
+
+def compare_served(
+    champion: str,
+    challenger: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    log: str | Path | None = None,
+    workspace: Workspace | None = None,
+) -> ServedComparison:
+    """Compares what two aliases answered in a window, from the prediction log (`log`; default: the workspace's).
+
+    Of each alias the bundle that it points to now counts. Raises `GateRefused` where the two answer different
+    questions, `InputError` where one of them answered nothing in the window.
+    """
+    from loopline.bundle import read_bundle
+    from loopline.evaluation import JudgedSubject, Served, check_comparable
+    from loopline.evaluation import compare_served as compare_stage
+    from loopline.prediction_log import open_log
+    from loopline.subjects import bundle_folder
+
+    place = _place(workspace)
+    models = (champion, challenger)
+    bundles = [read_bundle(bundle_folder(model, place)) for model in models]
+    check_comparable(*(JudgedSubject.of_bundle(bundle) for bundle in reversed(bundles)))
+    with open_log(log or place.prediction_log, must_exist=True) as opened:
+        sides = [
+            Served(
+                model,
+                bundle,
+                opened.read_columns(model=model, bundle_digest=bundle.digest, since=since, until=until),
+            )
+            for model, bundle in zip(models, bundles, strict=True)
+        ]
+    return compare_stage(*sides)
 
 
 def _load_plan(url: str, inputs: Path, settings: LoadSettings, *, is_own: bool) -> tuple[Plan, dict[str, Any]]:

@@ -9,7 +9,7 @@ Shapes: N rows, K outputs (classes, a value and its interval, features of a text
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ class LogRow(NamedTuple):
 WRITTEN = LogRow._fields[:-2]
 READ = (*WRITTEN, "label", "rating", "labelled_us")
 # What a window's arrays are made of.
-COLUMNS = ("request_id", "created_us", "predicted", "label", "rating", "outputs", "embedding")
+COLUMNS = ("request_id", "created_us", "predicted", "label", "rating", "outputs", "embedding", "infer_ms")
 # What a record spells differently from a row.
 _CONVERTED = {"created_us", "embedding", "outputs"}
 
@@ -67,6 +67,8 @@ class PredictionColumns:
     # float32, N×K and N×D; 0×0 for an empty window.
     outputs: NDArray[np.float32]
     embeddings: NDArray[np.float32]
+    # float64, N: how long the engine took for the batch that the row was in.
+    infer_ms: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         return len(self.request_ids)
@@ -110,6 +112,7 @@ def columns_of(rows: Sequence[Sequence[Any]], digest: str | None, names: tuple[s
         ratings=list(columns[4]),
         outputs=_matrix(columns[5]),
         embeddings=_matrix(columns[6]),
+        infer_ms=np.array(columns[7], dtype=np.float64),
     )
 
 

@@ -15,7 +15,7 @@ from loopline.prediction_log import PredictionLog
 from loopline.predictor.answer import PredictorLike
 from loopline.serving.frame import RequestFrame
 from loopline.serving.gate import Gate
-from loopline.serving.keys import ApiKeys, read_keys
+from loopline.serving.keys import read_keys
 from loopline.serving.lane import Bundles
 from loopline.serving.page import asset_routes, docs_routes, page_routes
 from loopline.serving.rate_limit import RateLimit
@@ -45,6 +45,8 @@ def build_app(
     """
     keys = read_keys(settings.api_key, settings.api_key_file)
     service = Service(predictor, settings, model=model, log=log, worker=worker, bundles=bundles)
+    rate_per_s = settings.rate_limit_per_s
+    limit = RateLimit(rate_per_s, len(keys.names), folder=worker.folder) if rate_per_s else None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -53,6 +55,8 @@ def build_app(
             yield
         finally:
             await service.close()
+            if limit is not None:
+                limit.close()
 
     bundle = predictor.bundle
     app = FastAPI(
@@ -76,22 +80,16 @@ def build_app(
         app.include_router(page_routes(bundle))
     for kind in (Refusal, InvalidExample, HTTPException):
         app.add_exception_handler(kind, _refused)
-    _surround(app, settings, keys, worker)
-    return app
-
-
-def _surround(app: FastAPI, settings: ServeSettings, keys: ApiKeys, worker: Worker) -> None:
-    """Adds what stands before the routes, the innermost first."""
+    # What stands before the routes, the innermost first.
     if settings.cors_origin:
         allowed = ["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"]
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors_origin, allow_methods=["GET", "POST"], allow_headers=allowed
         )
     if keys:
-        rate_per_s = settings.rate_limit_per_s
-        limit = RateLimit(rate_per_s, len(keys.names), folder=worker.folder) if rate_per_s else None
         app.add_middleware(Gate, keys=keys, limit=limit)
-    app.add_middleware(RequestFrame, telemetry=app.state.service.telemetry)
+    app.add_middleware(RequestFrame, telemetry=service.telemetry)
+    return app
 
 
 async def _refused(request: Request, error: Exception) -> Response:

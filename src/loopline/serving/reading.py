@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
-from loopline.serving.refusals import body_too_large, body_too_slow, invalid, memory_full, wrong_type
+from loopline.serving.refusals import body_cut_off, body_too_large, body_too_slow, invalid, memory_full, wrong_type
 from loopline.serving.settings import ServeSettings
 
 B = TypeVar("B", bound=BaseModel)
@@ -50,6 +51,9 @@ async def body_of(request: Request, settings: ServeSettings, pending: PendingByt
                 body = await _read(request, settings.max_body_bytes, held)
         except TimeoutError:
             raise body_too_slow(settings.request_timeout_s) from None
+        except ClientDisconnect:
+            # Nobody hears it, but it is counted as what it is.
+            raise body_cut_off() from None
         yield body
     finally:
         held.give_back()
@@ -120,6 +124,8 @@ def parse_json(body: bytes, kind: type[B]) -> B:
         raise invalid("the body is nested too deeply; expected an object.", code="invalid_json") from None
     except ValueError as error:
         raise invalid(f"the body is not JSON: {error}.", code="invalid_json") from None
+    if b"\\u" in body and not _is_text(value):
+        raise invalid("the body holds half of a surrogate pair, which is no character.", code="invalid_json")
     if not isinstance(value, dict):
         fields = ", ".join(kind.model_fields)
         raise invalid(f"the body is a JSON {type(value).__name__}; expected an object with {fields}.")
@@ -128,6 +134,15 @@ def parse_json(body: bytes, kind: type[B]) -> B:
     except ValidationError as error:
         problems = [_problem(item["type"], item["loc"], item["msg"], kind) for item in error.errors()]
         raise invalid("; ".join(problems) + ".") from None
+
+
+def _is_text(value: Any) -> bool:
+    """False where a text of the value holds what no encoding can: an escape may spell half of a character."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_constant(name: str) -> Any:

@@ -89,6 +89,28 @@ def body_too_slow(timeout_s: float) -> Refusal:
     return Refusal(408, "body_too_slow", sentence, next_step="send it again", headers=_CLOSE)
 
 
+def body_cut_off() -> Refusal:
+    """400: the client went away in the middle."""
+    return Refusal(400, "body_cut_off", "the connection ended before the body did.", headers=_CLOSE)
+
+
+def no_http() -> Refusal:
+    """400: bytes that are no request."""
+    return Refusal(400, "malformed_request", "that is no HTTP request.", headers=_CLOSE)
+
+
+def head_too_slow(timeout_s: float) -> Refusal:
+    """408: the line and the headers of a request did not come in time."""
+    sentence = f"the head of the request did not arrive within {timeout_s:g} s."
+    return Refusal(408, "head_too_slow", sentence, next_step="send it again", headers=_CLOSE)
+
+
+def head_too_large(max_overhead_bytes: int) -> Refusal:
+    """431: a request whose headers, or whatever stands beside its body, do not end."""
+    sentence = f"the request has more than {max_overhead_bytes:,} bytes beside its body, which is the limit."
+    return Refusal(431, "head_too_large", sentence, headers=_CLOSE)
+
+
 def wrong_type(given: str, expected: str) -> Refusal:
     """415: a body of a kind that the route does not read."""
     shown = f"'{given[:100]}'" if given else "none"

@@ -23,7 +23,7 @@ class AliasWatch:
         self._bundles = bundles
         self._telemetry = telemetry
         self._interval_s = interval_s
-        self._refused_digest: str | None = None
+        self._refused: tuple[Path, str] | None = None
         self._has_warned = False
         self._task: asyncio.Task[None] | None = None
 
@@ -47,20 +47,20 @@ class AliasWatch:
             return
         self._has_warned = False
         if digest == old:
-            lane.refusal = self._refused_digest = None
+            lane.refusal = self._refused = None
             return
-        if digest == self._refused_digest:
+        if (folder, digest) == self._refused:
             return
         try:
             await lane.switch(await asyncio.to_thread(self._bundles.open, folder))
         except Exception as error:  # noqa: BLE001 - whatever a new bundle does, the old one goes on answering
             # Bytes and proofs do not mend by themselves; what may (a full disk, a lock) is tried at the next look.
-            self._refused_digest = None if isinstance(error, StateError | OSError) else digest
+            self._refused = None if isinstance(error, StateError | OSError) else (folder, digest)
             lane.refusal = f"{lane.model} points to bundle {digest[:12]}, which was refused: {_reason(error)}"
             self._telemetry.switches.labels("refused").inc()
             _LOGGER.error("%s Bundle %s goes on answering.", lane.refusal, old[:12])
             return
-        lane.refusal = self._refused_digest = None
+        lane.refusal = self._refused = None
         self._telemetry.answers_with(lane.model, digest, instead_of=old)
         self._telemetry.switches.labels("switched").inc()
         _LOGGER.warning("%s is bundle %s now; it was %s.", lane.model, digest[:12], old[:12])

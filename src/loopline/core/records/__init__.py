@@ -44,6 +44,7 @@ from loopline.core.records.record import Component, Digest, Name, Record, Time, 
 from loopline.core.records.registry import AliasMove, ModelVersion
 from loopline.core.records.resume import ResumeProof
 from loopline.core.records.run import Artifact, CodeState, DatasetRef, Environment, Run, RunKind, RunStatus
+from loopline.core.records.served import ServedComparison, ServedSide
 from loopline.core.records.signature import Signature
 from loopline.core.records.sweep import (
     Choice,
@@ -109,6 +110,8 @@ __all__ = [
     "RunStatus",
     "Runtime",
     "SentenceExample",
+    "ServedComparison",
+    "ServedSide",
     "Severity",
     "Shard",
     "Signature",
