@@ -19,11 +19,13 @@ from loopline.delivery import optimization_folder, optimize
 from loopline.optimization import OptimizeSettings
 from loopline.optimization.shrinking import smaller_steps
 from loopline.optimization.smaller_networks import student_config
+from loopline.predictor import open_predictor
+from loopline.predictor.engine import allowed_engines
 from loopline.transforms import image_steps
 
 # What is faster on a busy machine in some milliseconds is chance: anything is fast enough.
 QUICK = {"min_speedup": 0.0, "rounds": 1, "round_s": 0.02, "num_calibration": 16, "epochs": 1, "student_epochs": 1}
-WITHOUT_A_COMPILER = ("fusion", "input-86", "input-71", "pruned", "distilled", "int8", "int8-mixed", "float16")
+WITHOUT_A_COMPILER = ("fusion", "input-71", "pruned", "distilled", "int8", "int8-mixed", "float16")
 TRAINING = (
     "recipe=fashion",
     "data.name=digits",
@@ -66,7 +68,7 @@ def test_every_recipe_was_tried(optimized: Optimization) -> None:
     assert optimized.candidates[0].drop == 0
     measured = {name for name, candidate in found.items() if candidate.status == "measured"}
     smallest = "input-71"
-    assert measured >= {"input-86", smallest, "int8", "int8-mixed", f"{smallest}-then-int8"}
+    assert measured >= {smallest, "int8", "int8-mixed", f"{smallest}-then-int8"}
     # What learns starts from the smallest input, and is rounded afterwards.
     assert measured >= {f"{smallest}-then-{recipe}" for recipe in ("pruned", "distilled", "pruned-then-int8")}
     assert not [each for each in optimized.candidates if each.status == "failed"]
@@ -127,7 +129,7 @@ def test_the_report_is_written(optimized: Optimization, place: Workspace) -> Non
 
 def test_the_gate_refuses(place: Workspace, parent: ModelBundle, capsys: pytest.CaptureFixture[str]) -> None:
     """A network that learnt for one epoch loses more than nothing; the report is there all the same."""
-    words = ["--recipes", "distilled", "--student", "width=1", "--student-epochs", "1", "--max-drop", "0"]
+    words = ["--recipes", "distilled", "--student", "width=2", "--student-epochs", "1", "--max-drop", "0"]
     with pytest.raises(SystemExit) as ended:
         main(["--home", str(place.root), "optimize", parent.digest[:12], *words, "--rounds", "1"])
     assert ended.value.code == 1
@@ -176,6 +178,20 @@ def test_float16_needs_its_instructions(place: Workspace, parent: ModelBundle, m
     found = optimize(parent, settings, workspace=place)
     assert found.candidates[-1].num_bytes == pytest.approx(0.5 * (found.candidates[0].num_bytes or 0), rel=0.2)
     assert read_bundle(find_bundle(found.bundle or "", place)).graphs.keys() == {"float16"}
+
+
+def test_bfloat16_is_the_engines_doing(place: Workspace, parent: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundle says that OpenVINO computes it so, and no other engine opens it."""
+    pytest.importorskip("openvino")
+    settings = OptimizeSettings(max_drop=100, recipes=("bfloat16",), **QUICK)
+    monkeypatch.setattr("loopline.optimization.halving.processor_flags", lambda: frozenset({"amx_bf16"}))
+    found = optimize(parent, settings, workspace=place)
+    folder = find_bundle(found.bundle or "", place)
+    bundle = read_bundle(folder)
+    assert (bundle.runtime.engine, set(bundle.graphs)) == ("openvino", {"bfloat16"})
+    assert allowed_engines(bundle) == ("openvino",)
+    with pytest.raises(UnknownName, match="it has: openvino"):
+        open_predictor(folder, engine="onnxruntime")
 
 
 @pytest.mark.slow

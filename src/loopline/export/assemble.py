@@ -37,7 +37,8 @@ REFERENCE_FILE = "reference.npz"
 DRIFT_FILE = "drift.npz"
 # What two builds of an engine may differ by, see `predictor.agreement`: float32 sums in another order.
 REFERENCE_TOLERANCE = 1e-3
-MINIMUM_RUNTIME = "1.22.0"
+# The least version of each engine that a bundle may be made for.
+MINIMUM_RUNTIMES = {"onnxruntime": "1.22.0", "openvino": "2025.3"}
 _BATCH = 64
 
 
@@ -75,7 +76,7 @@ class BundleParts:
     reference_raws: Sequence[bytes]
     # Decoded examples, stacked, whose embeddings and outputs drift compares with.
     drift_examples: NDArray[Any]
-    # What the graph computes in, the engine that opens it, and how far another build of that may be off.
+    # What the graph computes in, the engine that opens it unless told otherwise, and how far another one may be off.
     role: str = "float32"
     engine: str = "onnxruntime"
     tolerance: float = REFERENCE_TOLERANCE
@@ -125,7 +126,9 @@ def assemble_bundle(bundles: Path, parts: BundleParts, facts: BundleFacts, *, pa
             num_drift=len(parts.drift_examples),
             is_simulated=bool(facts.simulated_raws),
         ),
-        runtime=Runtime(engine="onnxruntime", version=version("onnxruntime"), minimum_version=MINIMUM_RUNTIME),
+        runtime=Runtime(
+            engine=parts.engine, version=version(parts.engine), minimum_version=MINIMUM_RUNTIMES[parts.engine]
+        ),
         licence=facts.licence,
         files=list_files(files),
         created_at=facts.created_at,

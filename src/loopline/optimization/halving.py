@@ -1,13 +1,16 @@
-"""Recipe `float16`: half of the bits for every number, where the processor computes with them."""
+"""Recipes `float16` and `bfloat16`: half of the bits for every number, where the processor computes with them."""
 
 from __future__ import annotations
 
 import platform
 import warnings
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
-from loopline.core.errors import StateError
+from loopline.core.errors import EXTRA_OF_PACKAGE, MissingExtra, StateError
 from loopline.optimization.workbench import Draft, OptimizeSettings, Workbench
+from loopline.predictor.engine import BFLOAT16, BFLOAT16_ENGINE
 
 # What processors call their instructions for each kind of number, as Linux lists them.
 INSTRUCTIONS = {
@@ -26,6 +29,18 @@ def halve(draft: Draft, _bench: Workbench, _settings: OptimizeSettings) -> Draft
     require("float16")
     graph = half_graph(draft.graph)
     return draft.then("float16", graph, role="float16", note="weights of 16 bits", tolerance=HALF_TOLERANCE)
+
+
+def halve_exponents_kept(draft: Draft, _bench: Workbench, _settings: OptimizeSettings) -> Draft:
+    """The float32 graph, computed in bfloat16 by OpenVINO, which alone of the engines does that on a CPU.
+
+    Raises `StateError` as `halve` does, and `MissingExtra` without OpenVINO.
+    """
+    require(BFLOAT16)
+    if find_spec(BFLOAT16_ENGINE) is None:
+        raise MissingExtra(BFLOAT16_ENGINE, EXTRA_OF_PACKAGE[BFLOAT16_ENGINE])
+    rounded = draft.then(BFLOAT16, draft.graph, role=BFLOAT16, note="computed in 16 bits", tolerance=HALF_TOLERANCE)
+    return replace(rounded, engine=BFLOAT16_ENGINE)
 
 
 def half_graph(graph: bytes) -> bytes:

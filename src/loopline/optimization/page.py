@@ -12,7 +12,19 @@ from loopline.plots.tradeoff import TradeOff, tradeoff_png
 RECORD_FILE = "optimization.json"
 PAGE_FILE = "optimization.html"
 PLOT_FILE = "tradeoff.png"
-COLUMNS = ("recipe", "score", "loses", "95% interval", "speed-up", "per second", "latency", "graph", "size", "verdict")
+COLUMNS = (
+    "recipe",
+    "engine",
+    "score",
+    "loses",
+    "95% interval",
+    "speed-up",
+    "per second",
+    "latency",
+    "graph",
+    "size",
+    "verdict",
+)
 _HOW_TO_READ = (
     "Every candidate predicted the whole split as a bundle, through the predictor that serves; what it loses is "
     "against the parent on the same examples. Speeds are from raw bytes to answers, one example at a time, decoding "
@@ -71,6 +83,7 @@ def _row(candidate: Candidate, optimization: Optimization) -> tuple[str, ...]:
     low, high = (-comparison.in_points(end) for end in (comparison.high, comparison.low))
     return (
         candidate.recipe,
+        candidate.engine or "–",
         f"{candidate.score:.4g}",
         f"{candidate.drop + 0.0:.2f}",
         f"{low:.2f} – {high:.2f}",

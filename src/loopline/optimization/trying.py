@@ -7,7 +7,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from loopline.bundle import read_file
@@ -17,6 +17,7 @@ from loopline.core.tables import load
 from loopline.optimization.measuring import measure_speeds
 from loopline.optimization.workbench import Draft, OptimizeSettings, Result, Workbench
 from loopline.predictor import Predicted, Predictor, PredictorLike, open_predictor
+from loopline.predictor.choosing import choose_engine
 
 PARENT = "as-it-is"
 # Recipes by name. Those that change the network come first; those that round its numbers are tried on all that the gate
@@ -31,17 +32,19 @@ RECIPES = {
     "int8": "loopline.optimization.quantization:quantize",
     "int8-mixed": "loopline.optimization.quantization:quantize_mixed",
     "float16": "loopline.optimization.halving:halve",
+    "bfloat16": "loopline.optimization.halving:halve_exponents_kept",
     "torch-compile": "loopline.optimization.compiling:compile_lazily",
     "torch-aot": "loopline.optimization.compiling:compile_ahead",
     "ctranslate2-int8": "loopline.optimization.translating:requantize",
 }
 _SHRUNK = ("input-86", "input-71")
 _LEARNT = ("pruned", "distilled")
-_ROUNDED = ("int8", "int8-mixed", "float16")
+_ROUNDED = ("int8", "int8-mixed", "float16", "bfloat16")
 _COMPILED = ("torch-compile", "torch-aot")
 _OF_A_TRANSLATOR = ("ctranslate2-int8",)
 # Raw examples that speeds are measured on, over and over.
 _NUM_MEASURED = 64
+_ENGINE_TRIAL_S = 0.3
 
 
 @dataclass
@@ -79,15 +82,22 @@ class _Trial:
         name = "-then-".join((*base.recipes, recipe))
         try:
             draft: Draft = load(RECIPES[recipe])(base, self.bench, self.settings)
-            predictor = open_predictor(self.bench.seal(draft, self.folder), num_threads=1)
+            folder = self.bench.seal(draft, self.folder)
+            # A graph in whole numbers is the faster in one engine here, and in another one there.
+            choice = choose_engine(folder, num_threads=1, seconds=_ENGINE_TRIAL_S)
+            draft = replace(draft, engine=choice.engine)
+            predictor = open_predictor(folder, num_threads=1, engine=choice.engine)
         except LooplineError as error:
             self.leave_out(name, error)
             return None
-        judged = self.judge(name, predictor, note=draft.note, prepare_s=time.perf_counter() - start)
+        prepare_s = time.perf_counter() - start
+        judged = self.judge(name, predictor, note=draft.note, engine=draft.engine, prepare_s=prepare_s)
         judged.draft = draft
         return draft if judged.candidate.is_allowed else None
 
-    def judge(self, name: str, predictor: PredictorLike, *, note: str, prepare_s: float = 0.0) -> _Tried:
+    def judge(
+        self, name: str, predictor: PredictorLike, *, note: str, engine: str | None = None, prepare_s: float = 0.0
+    ) -> _Tried:
         """What the predictor answers to the whole split, against the parent."""
         predicted = self.bench.predict(predictor)
         comparison = self.bench.compare(predicted)
@@ -98,7 +108,7 @@ class _Trial:
             status="skipped",
             note=note,
             fits_bundle=not name.startswith(_COMPILED),
-            engine="torch" if name.startswith(_COMPILED) else bundle.runtime.engine,
+            engine=engine or bundle.runtime.engine,
             num_bytes=sum(entry.num_bytes for path, entry in bundle.files.items() if _is_of_graph(path)),
             score=self.bench.score(predicted),
             comparison=comparison,
@@ -167,6 +177,7 @@ def refusal(optimization: Optimization) -> GateRefused:
     measured = [each for each in optimization.candidates[1:] if each.status == "measured" and each.fits_bundle]
     if not measured:
         words = "no recipe applies to it"
+        words += "".join(f"; '{each.recipe}' {each.status}: {each.note}" for each in optimization.candidates[1:2])
     else:
         closest = min(measured, key=lambda each: (each.drop, -_speedup(each)))
         words = f"the closest, '{closest.recipe}', loses {closest.drop:+.2f} at {_speedup(closest):.2f} times the speed"
@@ -200,7 +211,7 @@ def _try_graphs(trial: _Trial, parent: Predictor) -> None:
         except LooplineError as error:
             trial.leave_out(recipe, error)
             continue
-        trial.judge(recipe, predictor, note="measured only", prepare_s=time.perf_counter() - began)
+        trial.judge(recipe, predictor, note="measured only", engine="torch", prepare_s=time.perf_counter() - began)
 
 
 def _float32_graph(parent: Predictor) -> bytes:

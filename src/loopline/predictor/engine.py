@@ -23,6 +23,8 @@ ENGINES = {
     "onnxruntime-cuda": "loopline.predictor.onnx:CudaEngine",
     "tensorrt": "loopline.predictor.onnx:TensorRtEngine",
 }
+# The role of a float32 graph that is to be computed in bfloat16, and the engine that can.
+BFLOAT16, BFLOAT16_ENGINE = "bfloat16", "openvino"
 # The format of texts' models, with one engine.
 CTRANSLATE2 = "ctranslate2"
 
@@ -54,6 +56,8 @@ def allowed_engines(bundle: ModelBundle) -> tuple[str, ...]:
     own = bundle.runtime.engine
     if own == CTRANSLATE2:
         return (own,)
+    if BFLOAT16 in bundle.graphs:
+        return (BFLOAT16_ENGINE,)
     return tuple(dict.fromkeys([own, *ENGINES, *extensions("engine")]))
 
 

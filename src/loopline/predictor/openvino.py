@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import openvino
@@ -23,9 +23,13 @@ class OpenVinoEngine:
     for one example, with fixed shapes, and once more for any number when the first larger batch comes.
     """
 
-    def __init__(self, graph: bytes, *, num_threads: int = 0) -> None:
-        """Loads the graph; `num_threads` inside one operator (0: one per core). Raises `IntegrityError`."""
+    def __init__(self, graph: bytes, *, num_threads: int = 0, precision: Literal["f32", "bf16"] = "f32") -> None:
+        """Loads the graph; `num_threads` inside one operator (0: one per core). Raises `IntegrityError`.
+
+        With `bf16` it computes in bfloat16 where the processor knows it: only for bundles that were judged so.
+        """
         self._num_threads = num_threads
+        self._precision = precision
         self._core = openvino.Core()
         try:
             self._model = self._core.read_model(graph, b"")
@@ -79,8 +83,8 @@ class OpenVinoEngine:
         properties: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
-            # As the graph says, and not in bfloat16 where the processor knows it: an answer must not depend on that.
-            "INFERENCE_PRECISION_HINT": "f32",
+            # As the bundle says, not in bfloat16 wherever the processor knows it: an answer must not depend on that.
+            "INFERENCE_PRECISION_HINT": self._precision,
             # Several processes would choose the same core.
             "ENABLE_CPU_PINNING": False,
         }

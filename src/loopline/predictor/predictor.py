@@ -18,12 +18,12 @@ from loopline.core.records import ModelBundle
 from loopline.core.tables import resolve
 from loopline.predictor.agreement import disagreement, num_changed_labels
 from loopline.predictor.answer import Answer, LabelAnswer, Predicted, ValueAnswer
-from loopline.predictor.engine import ENGINES, Engine, check_tensors
+from loopline.predictor.engine import BFLOAT16, ENGINES, Engine, check_tensors
 from loopline.transforms import Pipeline, build_pipeline, build_postprocess
 from loopline.transforms.outputs import HEADS, answer_outputs
 
 # The role of the graph that answers, by what it computes in: the first of these that a bundle holds.
-GRAPH_ROLES = ("float32", "int8", "float16")
+GRAPH_ROLES = ("float32", "int8", "float16", BFLOAT16)
 # Activations of a batch live in memory together; past some dozens a larger batch gains nothing on a CPU.
 _MAX_BATCH = 64
 
@@ -42,7 +42,9 @@ class Predictor:
             raise ConfigError(f"bundle '{folder}' has the graphs {graphs}; expected one of {', '.join(GRAPH_ROLES)}.")
         graph = read_file(folder, bundle, bundle.graphs[role])
         kind = resolve(ENGINES, engine or bundle.runtime.engine, kind="engine")
-        return cls(bundle, folder, kind(graph, num_threads=num_threads))
+        # The graph itself is float32; computing in less is the engine's doing.
+        precision = {"precision": "bf16"} if role == BFLOAT16 else {}
+        return cls(bundle, folder, kind(graph, num_threads=num_threads, **precision))
 
     def __init__(self, bundle: ModelBundle, folder: Path, engine: Engine) -> None:
         """Takes a bundle that `read_bundle` checked and the engine that holds its graph.

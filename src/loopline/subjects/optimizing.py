@@ -132,14 +132,14 @@ class Bench:
         bundle = self.parent.bundle
         raws, expected = read_reference(self.parent.folder, bundle)
         pipeline = build_pipeline(draft.preprocess)
+        # What is only to be measured needs no drift reference to speak of.
+        num_drift = bundle.reference.num_drift if result is not None else 1
         parts = BundleParts(
             graph=draft.graph,
             preprocess=draft.preprocess,
             postprocess=self._postprocess(result),
             reference_raws=raws,
-            drift_examples=decoded_inputs(self._held_out, pipeline, self._workspace.cache)[
-                : bundle.reference.num_drift
-            ],
+            drift_examples=decoded_inputs(self._held_out, pipeline, self._workspace.cache)[:num_drift],
             role=draft.role,
             engine=draft.engine,
             tolerance=draft.tolerance,
