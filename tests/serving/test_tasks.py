@@ -266,6 +266,14 @@ def test_wrong_texts_are_a_422(texts: Any, kind: str) -> None:
     assert words in texts.error(response, 422)["message"]
 
 
+def test_a_text_is_bounded(texts: Any) -> None:
+    """The limit is told beforehand; an address ends sooner."""
+    longest = texts.http.get("/model").json()["limits"]["max_text_chars"]
+    response = texts.http.post("/predict", json={"text": "a" * (longest + 1)})
+    assert f"a text of {longest + 1:,} characters given" in texts.error(response, 413)["message"]
+    assert texts.http.post("/predict", json={"text": "a" * longest}).status_code == 200
+
+
 def test_a_list_is_bounded_and_texts_are_json(texts: Any) -> None:
     response = texts.http.post("/predict", json={"text": ["a"] * 4})
     assert "4 texts given; expected at most 3" in texts.error(response, 413)["message"]

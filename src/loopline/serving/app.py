@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -21,9 +22,10 @@ from loopline.serving.page import asset_routes, docs_routes, page_routes
 from loopline.serving.rate_limit import RateLimit
 from loopline.serving.reading import JSON
 from loopline.serving.refusals import Refusal
-from loopline.serving.routes import model_routes, refusal_of
+from loopline.serving.routes import model_routes, refusal_of, refusals_of
 from loopline.serving.service import Service
 from loopline.serving.settings import ServeSettings
+from loopline.serving.shortcut import Shortcut
 from loopline.serving.workers import ALONE, Worker
 
 
@@ -71,7 +73,8 @@ def build_app(
     )
     app.state.service = service
     app.state.is_stopping = False
-    app.include_router(model_routes(service))
+    # With keys, any route may refuse.
+    app.include_router(model_routes(service), responses=refusals_of(401, 429) if keys else None)
     if settings.docs:
         app.include_router(docs_routes())
     if settings.docs or settings.ui:

@@ -18,7 +18,7 @@ from loopline.core.store import digest_bytes
 from loopline.predictor.answer import PredictorLike
 from loopline.serving.multipart import File, parse_files
 from loopline.serving.reading import JSON, MULTIPART, media_type, parse_json
-from loopline.serving.refusals import LOOK_AT_DOCS, wrong_type
+from loopline.serving.refusals import LOOK_AT_DOCS, text_too_long, wrong_type
 from loopline.serving.schemas import PictureBody, TextBody, ValuesBody
 
 IMAGE, TEXT, VALUES = "image", "text", "values"
@@ -73,10 +73,12 @@ def file_decoder(raw: bytes) -> Decode:
     return lambda predictor: Decoded(raw, digest_bytes(raw), predictor.decode(raw))
 
 
-def text_decoder(text: str) -> Decode:
-    """What decodes a text."""
+def text_decoder(text: str, *, max_chars: int) -> Decode:
+    """What decodes a text of at most so many characters."""
 
     def decode(predictor: PredictorLike) -> Decoded:
+        if len(text) > max_chars:
+            raise text_too_long(len(text), max_chars)
         try:
             raw = text.encode()
         except UnicodeEncodeError:

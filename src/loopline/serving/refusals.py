@@ -181,6 +181,12 @@ def too_many_examples(num_given: int, num_allowed: int) -> Refusal:
     return Refusal(413, "too_many_examples", sentence, next_step="send less at once")
 
 
+def text_too_long(num_chars: int, max_text_chars: int) -> Refusal:
+    """413: a text that would keep the engine from everybody else."""
+    sentence = f"a text of {num_chars:,} characters given; expected at most {max_text_chars:,}."
+    return Refusal(413, "text_too_long", sentence, next_step="send it in parts")
+
+
 def url_too_long(max_url_bytes: int) -> Refusal:
     """414: an address that holds more than an address should."""
     sentence = f"the address is longer than {max_url_bytes:,} bytes, which is the limit."

@@ -74,7 +74,7 @@ def model_routes(service: Service) -> APIRouter:
             _translate,
             summary="Translate the text in the address",
             response_model=task.prediction_kind,
-            responses=_refusals(414, 422, 429, 503, 504),
+            responses=refusals_of(413, 414, 422, 429, 503, 504),
             openapi_extra={"parameters": [_TEXT_PARAMETER]},
         )
     said = {JSON: {"schema": task.feedback_kind.model_json_schema()}}
@@ -152,7 +152,8 @@ async def _predict_texts(request: Request) -> Response:
         most = limits_of(service.predictor, service.settings).max_batch_examples
         if len(text) > most:
             raise too_many_examples(len(text), most)
-        return await _answer_each(request, [(None, text_decoder(each)) for each in text])
+        longest = service.settings.max_text_chars
+        return await _answer_each(request, [(None, text_decoder(each, max_chars=longest)) for each in text])
 
 
 async def _translate(request: Request) -> Response:
@@ -177,7 +178,7 @@ async def _feedback(request: Request) -> Response:
 
 async def _answer_text(request: Request, text: str) -> Response:
     service = _service(request)
-    decode = text_decoder(text)
+    decode = text_decoder(text, max_chars=service.settings.max_text_chars)
     return json_response(await service.answer(Given(request.state.request_id, request.state.started_s, decode)))
 
 
@@ -226,7 +227,8 @@ def _files_schema(field: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"schema": {"type": "object", "properties": {field: schema}, "required": [field]}}
 
 
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def refusals_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Refusals for a route's description."""
     return {status: {"model": ErrorBody} for status in statuses}
 
 
@@ -239,6 +241,6 @@ def _post(routes: APIRouter, path: str, endpoint: Endpoint, summary: str, *, ans
         methods=["POST"],
         summary=summary,
         response_model=answer,
-        responses=_refusals(*statuses),
+        responses=refusals_of(*statuses),
         openapi_extra={"requestBody": {"required": True, "content": body}},
     )

@@ -34,6 +34,7 @@ class ServeSettings(Record):
     max_pending_bytes: int = Field(
         256_000_000, ge=1, description="Most bytes of bodies in work at once; more are refused with 429."
     )
+    max_text_chars: int = Field(10_000, ge=1, description="Longest text in characters; a longer one gets 413.")
     max_batch_examples: int = Field(64, ge=1, description="Most examples in one request.")
     num_probabilities: int = Field(0, ge=0, description="Likeliest labels that an answer lists; 0 lists all.")
     num_workers: int = Field(0, ge=0, le=1024, description="Processes that answer; 0 for one per core.")
@@ -43,10 +44,12 @@ class ServeSettings(Record):
     engine: str | None = Field(
         None,
         min_length=1,
-        description="Engine instead of the bundle's own: onnxruntime, openvino, onnxruntime-cuda or tensorrt; auto takes "
-        "the quickest of those that are here, after a second with each.",
+        description="Engine instead of the bundle's own (onnxruntime, openvino, onnxruntime-cuda, tensorrt); "
+        "auto takes the quickest after a second with each.",
     )
-    num_decode_threads: int = Field(0, ge=0, description="Threads of each process that decode; 0 as for the engine.")
+    num_decode_threads: int = Field(
+        0, ge=0, description="Threads of each process that decode; 0 for one per core, and none where it has one core."
+    )
     verify_interval_s: float = Field(
         5.0, gt=0, description="Time between two tries to predict the reference inputs while the server is not ready."
     )
