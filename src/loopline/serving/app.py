@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -74,7 +73,8 @@ def build_app(
     app.state.service = service
     app.state.is_stopping = False
     # With keys, any route may refuse.
-    app.include_router(model_routes(service), responses=refusals_of(401, 429) if keys else None)
+    routes = model_routes(service)
+    app.include_router(routes, responses=refusals_of(401, 429) if keys else None)
     if settings.docs:
         app.include_router(docs_routes())
     if settings.docs or settings.ui:
@@ -84,6 +84,7 @@ def build_app(
     for kind in (Refusal, InvalidExample, HTTPException):
         app.add_exception_handler(kind, _refused)
     # What stands before the routes, the innermost first.
+    app.add_middleware(Shortcut, routes=routes.routes, refused=_refused)
     if settings.cors_origin:
         allowed = ["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"]
         app.add_middleware(

@@ -60,7 +60,10 @@ def serve(
     with closing(_bind(settings)) as listener:
         url = f"{_url(listener)}{'/ui/' if settings.ui else ''}"
 
-        num_threads = settings.num_threads or max(1, num_cores() // num_workers)
+        share = max(1, num_cores() // num_workers)
+        num_threads = settings.num_threads or share
+        if settings.num_decode_threads == 0 and share > 1:
+            settings = settings.model_copy(update={"num_decode_threads": share})
         engine = _engine(predictor, settings, num_threads=num_threads)
 
         def work(worker: Worker, on_started: Callable[[], None]) -> None:

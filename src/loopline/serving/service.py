@@ -225,7 +225,7 @@ class Service:
     def _count(self, outcome: Outcome, timings: Timings) -> None:
         self.telemetry.count(outcome.answer)
         for stage in STAGES:
-            self.telemetry.latency.labels(stage).observe(getattr(timings, f"{stage}_ms") / 1000)
+            self.telemetry.stages[stage].observe(getattr(timings, f"{stage}_ms") / 1000)
 
     def _row(self, request_id: str, model: str, bundle: OpenBundle, outcome: Outcome, timings: Timings) -> LogRow:
         answer, decoded = outcome.answer, outcome.decoded

@@ -81,8 +81,8 @@ class Telemetry:
         # A series exists from the start, so that its first increase is one.
         for label in bundle.label_names:
             self._predictions.labels(label)
-        for stage in STAGES:
-            self.latency.labels(stage)
+        # Looked up once: every request tells all of them.
+        self.stages = {stage: self.latency.labels(stage) for stage in STAGES}
         for verdict in task.verdicts:
             self.feedback.labels(verdict)
         for outcome in SWITCH_OUTCOMES:
