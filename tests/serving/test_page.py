@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from loopline.prediction_log import open_log
+from loopline.serving.keys import make_key
 from loopline.serving.page import _ASSETS, _FOLDER
 
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
@@ -82,6 +83,18 @@ class Browser:
         path = f"{self._session}/goog/cdp/execute"
         self._call("POST", path, cmd="Emulation.setDeviceMetricsOverride", params=screen)
 
+    def answer_prompt(self, text: str) -> None:
+        """Waits for a question of the page, and answers it."""
+        deadline_s = time.monotonic() + 15
+        while True:
+            try:
+                self._call("POST", f"{self._session}/alert/text", text=text)
+                break
+            except AssertionError:
+                assert time.monotonic() < deadline_s, "the page asks nothing"
+                time.sleep(0.05)
+        self._call("POST", f"{self._session}/alert/accept")
+
     def complaints(self) -> list[str]:
         """What the browser's console holds, but for answers that are no success, which it lists as well."""
         entries = self._call("POST", f"{self._session}/se/log", type="browser")
@@ -142,6 +155,17 @@ def test_a_person_uploads_corrects_and_meets_an_error(
         with open_log(process.log) as log:
             (row,) = log.read()
     assert (row.request_id, row.predicted, row.label) == (request_id, label, true)
+
+
+@needs_browser
+def test_the_page_asks_for_a_key(server: Callable[..., AbstractContextManager[Any]], browser: Browser) -> None:
+    """Once, where the server needs one; then it is as every other page."""
+    key, entry = make_key("alice")
+    with server("--api-key", str(entry), command="ui") as process:
+        browser.open(process.url)
+        browser.answer_prompt(key)
+        assert browser.wait("document.getElementById('facts').textContent.startsWith('3 labels')")
+        assert browser.complaints() == []
 
 
 @needs_browser
