@@ -39,9 +39,14 @@ def run_load(plan: Plan) -> list[Sample]:
         command = [*_command(), "--headless", "--only-summary", "--loglevel", "ERROR"]
         environment = {**os.environ, PLAN_VARIABLE: str(path)}
         limit_s = plan.step_s * len(plan.steps) + plan.timeout_s + _SLACK_S
-        done = subprocess.run(  # noqa: S603 - our own interpreter and file
-            command, env=environment, capture_output=True, text=True, check=False, timeout=limit_s
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - our own interpreter and file
+                command, env=environment, capture_output=True, text=True, check=False, timeout=limit_s
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StateError(
+                f"Locust did not end within {limit_s:.0f} s; expected {limit_s - _SLACK_S:.0f}."
+            ) from error
         if not samples_path(path).exists():
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise StateError(f"Locust ended with {done.returncode}: {last}")

@@ -19,6 +19,8 @@ from loopline.loadtest.running import PLAN_VARIABLE, read_plan, samples_path
 _PLAN_PATH = Path(os.environ[PLAN_VARIABLE])
 _PLAN = read_plan(_PLAN_PATH)
 _NEXT = itertools.cycle(_PLAN.requests)
+# All users of a step begin at once.
+_SPAWN_RATE = 1000.0
 _SAMPLES: list[str] = []
 _START_S = time.perf_counter()
 
@@ -47,9 +49,9 @@ if "LOOPLINE_LOAD_WEB" not in os.environ:
         """Holds each step's users for its time, then stops."""
 
         def tick(self) -> tuple[int, float] | None:
-            """All users of a step begin at once."""
+            """The users of the present step, and how many may begin in a second."""
             index = int(self.get_run_time() // _PLAN.step_s)
-            return None if index >= len(_PLAN.steps) else (_PLAN.steps[index], float(_PLAN.steps[-1]))
+            return None if index >= len(_PLAN.steps) else (_PLAN.steps[index], _SPAWN_RATE)
 
 
 @events.test_start.add_listener

@@ -6,13 +6,14 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from loopline.bundle import read_file
 from loopline.core.errors import GateRefused, LooplineError, MissingExtra, StateError, UnknownName
-from loopline.core.records import Candidate, Derivation, Optimization, utc_now
+from loopline.core.records import Candidate, Derivation, Optimization, PairedComparison, Speed, utc_now
 from loopline.core.tables import load
 from loopline.optimization.measuring import measure_speeds
 from loopline.optimization.workbench import Draft, OptimizeSettings, Result, Workbench
@@ -49,12 +50,40 @@ _ENGINE_TRIAL_S = 0.3
 
 @dataclass
 class _Tried:
-    """A candidate on its way: what is known so far, and what it answers with."""
+    """A candidate on its way: what was made, and what it answers."""
 
-    candidate: Candidate
+    name: str
+    note: str
+    # Other than `measured` where nothing was made.
+    status: Literal["measured", "skipped", "failed"] = "measured"
+    engine: str | None = None
+    prepare_s: float = 0.0
     draft: Draft | None = None
     predictor: PredictorLike | None = None
     predicted: Predicted | None = None
+    comparison: PairedComparison | None = None
+    score: float | None = None
+
+    def is_within(self, max_drop: float) -> bool:
+        """Whether it loses at most so much."""
+        return self.comparison is not None and -self.comparison.in_points(self.comparison.difference) <= max_drop
+
+    def candidate(self, speeds: Mapping[str, Speed], *, max_drop: float) -> Candidate:
+        """The record, with the speed that was measured last."""
+        files = {} if self.predictor is None else self.predictor.bundle.files
+        return Candidate(
+            recipe=self.name,
+            status=self.status,
+            note=self.note,
+            fits_bundle=not self.name.startswith(_COMPILED),
+            engine=self.engine,
+            num_bytes=sum(entry.num_bytes for path, entry in files.items() if _is_of_graph(path)) if files else None,
+            score=self.score,
+            comparison=self.comparison,
+            speed=speeds.get(self.name),
+            is_allowed=self.is_within(max_drop),
+            prepare_s=self.prepare_s,
+        )
 
 
 @dataclass
@@ -90,39 +119,23 @@ class _Trial:
         except LooplineError as error:
             self.leave_out(name, error)
             return None
-        prepare_s = time.perf_counter() - start
-        judged = self.judge(name, predictor, note=draft.note, engine=draft.engine, prepare_s=prepare_s)
-        judged.draft = draft
-        return draft if judged.candidate.is_allowed else None
+        tried = _Tried(name, draft.note, engine=draft.engine, prepare_s=time.perf_counter() - start, draft=draft)
+        self.judge(tried, predictor)
+        return draft if tried.is_within(self.settings.max_drop) else None
 
-    def judge(
-        self, name: str, predictor: PredictorLike, *, note: str, engine: str | None = None, prepare_s: float = 0.0
-    ) -> _Tried:
-        """What the predictor answers to the whole split, against the parent."""
-        predicted = self.bench.predict(predictor)
-        comparison = self.bench.compare(predicted)
-        bundle = predictor.bundle
-        candidate = Candidate(
-            recipe=name,
-            # Until its speed is known, too.
-            status="skipped",
-            note=note,
-            fits_bundle=not name.startswith(_COMPILED),
-            engine=engine or bundle.runtime.engine,
-            num_bytes=sum(entry.num_bytes for path, entry in bundle.files.items() if _is_of_graph(path)),
-            score=self.bench.score(predicted),
-            comparison=comparison,
-            prepare_s=prepare_s,
-        )
-        is_allowed = candidate.drop <= self.settings.max_drop
-        # Unchecked: a candidate is `measured` only when its speed is known, and allowed only when it is measured.
-        self.tried.append(_Tried(candidate.model_copy(update={"is_allowed": is_allowed}), None, predictor, predicted))
-        return self.tried[-1]
+    def judge(self, tried: _Tried, predictor: PredictorLike) -> None:
+        """Adds what the predictor answers to the whole split, against the parent."""
+        tried.predictor = predictor
+        tried.predicted = self.bench.predict(predictor)
+        tried.comparison = self.bench.compare(tried.predicted)
+        tried.score = self.bench.score(tried.predicted)
+        tried.engine = tried.engine or predictor.bundle.runtime.engine
+        self.tried.append(tried)
 
     def leave_out(self, name: str, error: LooplineError) -> None:
         """Notes why a recipe gave nothing: it does not apply here, or it failed."""
-        status = "skipped" if isinstance(error, StateError | MissingExtra) else "failed"
-        self.tried.append(_Tried(Candidate(recipe=name, status=status, note=str(error))))
+        is_no_failure = isinstance(error, StateError | MissingExtra)
+        self.tried.append(_Tried(name, str(error), status="skipped" if is_no_failure else "failed"))
 
 
 def optimize(bench: Workbench, settings: OptimizeSettings, *, bundles: Path) -> Optimization:
@@ -137,13 +150,13 @@ def optimize(bench: Workbench, settings: OptimizeSettings, *, bundles: Path) -> 
         raise UnknownName("recipe", unknown[0], RECIPES)
     with tempfile.TemporaryDirectory() as folder:
         trial = _Trial(bench, settings, Path(folder))
-        trial.judge(PARENT, bench.parent, note="the bundle that was given")
+        trial.judge(_Tried(PARENT, "the bundle that was given"), bench.parent)
         if isinstance(bench.parent, Predictor):
             _try_graphs(trial, bench.parent)
         else:
             _try_translators(trial)
-        _measure(trial)
-        candidates = _with_front([tried.candidate for tried in trial.tried])
+        speeds = _measured(trial)
+        candidates = _with_front([each.candidate(speeds, max_drop=settings.max_drop) for each in trial.tried])
         chosen = choose(candidates, min_speedup=settings.min_speedup)
         digest = None if chosen is None else _write(trial, chosen, bundles)
     bundle = bench.parent.bundle
@@ -211,7 +224,8 @@ def _try_graphs(trial: _Trial, parent: Predictor) -> None:
         except LooplineError as error:
             trial.leave_out(recipe, error)
             continue
-        trial.judge(recipe, predictor, note="measured only", engine="torch", prepare_s=time.perf_counter() - began)
+        tried = _Tried(recipe, "measured only", engine="torch", prepare_s=time.perf_counter() - began)
+        trial.judge(tried, predictor)
 
 
 def _float32_graph(parent: Predictor) -> bytes:
@@ -233,23 +247,17 @@ def _try_translators(trial: _Trial) -> None:
         except LooplineError as error:
             trial.leave_out(recipe, error)
             continue
-        trial.judge(recipe, predictor, note="weights of 8 bits", prepare_s=time.perf_counter() - began)
+        trial.judge(_Tried(recipe, "weights of 8 bits", prepare_s=time.perf_counter() - began), predictor)
 
 
-def _measure(trial: _Trial) -> None:
-    settings = trial.settings
-    predictors = {tried.candidate.recipe: tried.predictor for tried in trial.tried if tried.predictor is not None}
-    speeds = measure_speeds(
-        predictors,
+def _measured(trial: _Trial) -> dict[str, Speed]:
+    return measure_speeds(
+        {tried.name: tried.predictor for tried in trial.tried if tried.predictor is not None},
         trial.bench.raws(_NUM_MEASURED),
-        rounds=settings.rounds,
-        round_s=settings.round_s,
-        num_threads=settings.threads,
+        rounds=trial.settings.rounds,
+        round_s=trial.settings.round_s,
+        num_threads=trial.settings.threads,
     )
-    for tried in trial.tried:
-        if tried.candidate.recipe in speeds:
-            figures = {**dict(tried.candidate), "status": "measured", "speed": speeds[tried.candidate.recipe]}
-            tried.candidate = Candidate(**figures)
 
 
 def _with_front(candidates: list[Candidate]) -> list[Candidate]:
@@ -270,7 +278,7 @@ def _with_front(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _write(trial: _Trial, chosen: Candidate, bundles: Path) -> str:
-    tried = next(each for each in trial.tried if each.candidate.recipe == chosen.recipe)
+    tried = next(each for each in trial.tried if each.name == chosen.recipe)
     if chosen.comparison is None or chosen.score is None or tried.predicted is None:
         raise AssertionError("what was chosen was measured")
     derivation = Derivation(
