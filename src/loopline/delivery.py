@@ -153,14 +153,14 @@ def compare_served(
     from loopline.bundle import read_bundle
     from loopline.evaluation import JudgedSubject, Served, check_comparable
     from loopline.evaluation import compare_served as compare_stage
-    from loopline.prediction_log import open_log
+    from loopline.prediction_log import log_of, open_log
     from loopline.subjects import bundle_folder
 
     place = _place(workspace)
     models = (champion, challenger)
     bundles = [read_bundle(bundle_folder(model, place)) for model in models]
     check_comparable(*(JudgedSubject.of_bundle(bundle) for bundle in reversed(bundles)))
-    with open_log(log or place.prediction_log, must_exist=True) as opened:
+    with open_log(log or log_of(place), must_exist=True) as opened:
         sides = [
             Served(
                 model,

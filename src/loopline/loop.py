@@ -165,12 +165,12 @@ def evaluate_feedback(
     """
     from loopline.bundle import read_bundle
     from loopline.evaluation import FEEDBACK_SPLIT, JudgedSubject, evaluate_predictions, feedback_split
-    from loopline.prediction_log import open_log
+    from loopline.prediction_log import log_of, open_log
     from loopline.subjects import bundle_folder
 
     place = _place(workspace)
     bundle = read_bundle(bundle_folder(reference, place))
-    with open_log(place.prediction_log, must_exist=True) as log:
+    with open_log(log_of(place), must_exist=True) as log:
         rows = log.read_columns(bundle_digest=bundle.digest, since=since, until=until)
     split, predicted = feedback_split(bundle, rows)
     folder = output or place.reports / f"evaluation-{bundle.digest[:12]}-{FEEDBACK_SPLIT}"
@@ -347,13 +347,13 @@ def drift(
     """
     from loopline.bundle import read_bundle, read_drift_reference
     from loopline.monitoring import DriftSample, DriftSubject, detect_drift, write_drift_report
-    from loopline.prediction_log import open_log
+    from loopline.prediction_log import log_of, open_log
     from loopline.subjects import bundle_folder
 
     place = _place(workspace)
     folder = bundle_folder(reference, place)
     bundle = read_bundle(folder)
-    with open_log(place.prediction_log, must_exist=True) as log:
+    with open_log(log_of(place), must_exist=True) as log:
         rows = log.read_columns(bundle_digest=bundle.digest, since=since, until=until)
     arrays = read_drift_reference(folder, bundle)
     expected = DriftSample(arrays["embedding"], arrays["outputs"])

@@ -15,7 +15,17 @@ from typing import Any
 import pytest
 
 from loopline.core.errors import InputError, StateError, UnknownName
-from loopline.prediction_log import LogRow, PredictionLog, open_log, open_log_to_write, prepare_log, shown_place, spool
+from loopline.core.workspace import Workspace
+from loopline.prediction_log import (
+    LogRow,
+    PredictionLog,
+    log_of,
+    open_log,
+    open_log_to_write,
+    prepare_log,
+    shown_place,
+    spool,
+)
 from loopline.prediction_log.postgres import parse_address
 from loopline.prediction_log.sqlite import open_file
 
@@ -203,3 +213,11 @@ def test_a_socket_and_a_refused_encryption(postgres: Any, url: str) -> None:
         assert log.count() == 0
     with pytest.raises(StateError, match="SSL"):
         open_log(f"{url}?sslmode=require")
+
+
+def test_commands_look_where_the_server_writes(url: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable that a server reads names the log for everybody else."""
+    assert log_of(workspace) == workspace.prediction_log
+    monkeypatch.setenv("LOOPLINE_SERVE_LOG", url)
+    with open_log(log_of(workspace)) as log:
+        assert log.count() == 0

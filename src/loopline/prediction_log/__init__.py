@@ -23,6 +23,7 @@ __all__ = [
     "Rating",
     "float32_bytes",
     "is_url",
+    "log_of",
     "microseconds",
     "open_log",
     "open_log_to_write",

@@ -150,6 +150,11 @@ class PredictionLog(ABC):
         """How many rows wait in this machine for a database that is elsewhere."""
         return 0
 
+    @property
+    def num_refused(self) -> int:
+        """How many rows such a database would not take for what they hold."""
+        return 0
+
     def close(self) -> None:
         """Closes the log; what was written before stays."""
         with self._turn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import overload
 from urllib.parse import urlsplit
@@ -9,11 +10,13 @@ from urllib.parse import urlsplit
 from loopline.core.errors import InputError
 from loopline.core.store import digest_bytes
 from loopline.core.tables import load
+from loopline.core.workspace import Workspace
 from loopline.prediction_log.log import PredictionLog
 from loopline.prediction_log.sqlite import SqliteLog, open_file
 
 # Only a log in a database needs its driver.
 _POSTGRES, _SPOOL = "loopline.prediction_log.postgres", "loopline.prediction_log.spool"
+LOG_VARIABLE = "LOOPLINE_SERVE_LOG"
 DATABASE_SCHEMES = ("postgresql", "postgres")
 
 
@@ -41,6 +44,11 @@ def open_log(place: str | Path, *, must_exist: bool = False) -> PredictionLog:
         raise
     opened: PredictionLog = log
     return opened
+
+
+def log_of(workspace: Workspace) -> str | Path:
+    """Where predictions of a workspace are: where LOOPLINE_SERVE_LOG says, as to servers, else in its own file."""
+    return os.environ.get(LOG_VARIABLE) or workspace.prediction_log
 
 
 def open_log_to_write(place: str | Path, *, spool_folder: Path, max_spool_rows: int) -> PredictionLog:
