@@ -50,7 +50,9 @@ class Acceptor:
         return count
 
     def close(self) -> None:
-        """Takes what waits already, which would be reset with the socket, and closes it."""
+        """Takes what waits already, which would be reset with the socket, and closes it; a second call does nothing."""
+        if self._listener.fileno() < 0:
+            return
         self._loop.remove_reader(self._listener.fileno())
         while self._take():
             pass
