@@ -4,7 +4,8 @@ python benchmarks/serving/bad_requests.py [--num-requests 10000] [--output FOLDE
 
 Starts `loopline serve` on a small bundle of colour pictures, warms it up with one pass through the corpus, and then
 sends bad requests over several connections, every fifth request a good one whose answer is known. A connection that a
-refusal closes is opened again. Prints the workers' resident memory as it goes, and with --output draws it.
+refusal closes is opened again. Prints the resident memory of all processes as it goes, and with --output draws it. At
+the end a thousand good ones and a thousand bad ones meet in the same batches.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from loopline.testing import make_bundle
 BOUNDARY = "a-boundary"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 SIDE_PX = 64
+NUM_NEIGHBOURS = 1000
 
 
 class Request(NamedTuple):
@@ -326,9 +328,8 @@ def main() -> None:
         good = (raw, answer.label, answer.confidence)
         bad = corpus(raw)
         command = [sys.executable, "-m", "loopline", "--home", home, "serve", str(folder), "--port", "0"]
-        server = subprocess.Popen(
-            [*command, "--num-workers", str(given.num_workers)], stdout=subprocess.PIPE, stderr=sys.stderr, text=True
-        )
+        command += ["--num-workers", str(given.num_workers), "--max-queue-delay-ms", "5"]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
         assert server.stdout is not None
         port = int(server.stdout.readline().strip().rpartition(":")[2])
         workers = children(server.pid)
@@ -349,6 +350,10 @@ def main() -> None:
             print(f"{num_bad:>12,}  {num_right:>11,}  {num_failed:>11,}  {points[-1][1]:>7.1f}", flush=True)
             for failure in tally.failures[:5]:
                 print(f"  {failure}")
+        # One good one for each bad one, from so many at once that they meet in the same batches.
+        neighbours = [Request("neighbour", posted(raw[:700]))] * NUM_NEIGHBOURS
+        mixed = send_all(port, neighbours, good, num_threads=32, good_every=1)
+        print(f"{mixed.num_right:,} of {NUM_NEIGHBOURS:,} good ones among as many bad ones were answered right")
         restarted = children(server.pid) != workers
         server.send_signal(signal.SIGTERM)
         print(f"statuses of the bad: {dict(sorted(statuses.items()))}; restarted: {'yes' if restarted else 'no'}")

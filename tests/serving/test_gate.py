@@ -134,6 +134,9 @@ def test_other_origins_are_closed_until_opened(serving: Serving) -> None:
         allowed = client.http.options("/predict", headers=ask)
         assert allowed.headers["access-control-allow-origin"] == "https://app.example"
         assert "access-control-allow-credentials" not in allowed.headers
+        refused = client.http.get("/model", headers=origin)
+        assert client.error(refused, 401)["code"] == "no_key"
+        assert refused.headers["access-control-allow-origin"] == "https://app.example"
         strange = client.http.get("/healthz", headers={"Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in strange.headers
 

@@ -85,13 +85,17 @@ def build_app(
         app.add_exception_handler(kind, _refused)
     # What stands before the routes, the innermost first.
     app.add_middleware(Shortcut, routes=routes.routes, refused=_refused)
-    if settings.cors_origin:
-        allowed = ["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"]
-        app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origin, allow_methods=["GET", "POST"], allow_headers=allowed
-        )
     if keys:
         app.add_middleware(Gate, keys=keys, limit=limit)
+    if settings.cors_origin:
+        # Before the gate: a browser asks for leave without a key, and its page may read why a request was refused.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origin,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
     app.add_middleware(RequestFrame, telemetry=service.telemetry)
     return app
 

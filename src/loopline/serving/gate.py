@@ -53,10 +53,8 @@ async def send_refusal(refusal: Refusal, request_id: str, send: Send) -> None:
 
 
 def _is_open(scope: Scope) -> bool:
-    path = scope["path"]
-    # A browser asks for leave before it sends a request from another origin, and without a key.
-    is_preflight = scope["method"] == "OPTIONS"
-    return path in _OPEN or path.startswith(_OPEN_FOLDER) or is_preflight
+    path: str = scope["path"]
+    return path in _OPEN or path.startswith(_OPEN_FOLDER)
 
 
 def _key_of(scope: Scope) -> bytes:

@@ -112,6 +112,8 @@ class Service:
             if self._bundles is not None and settings.watch_interval_s and is_alias(lane.model)
         ]
         for watch in self._watches:
+            # At once, too: a process that was started again may be the only one that has not seen a promotion.
+            await watch.look()
             watch.start()
 
     async def close(self) -> None:
