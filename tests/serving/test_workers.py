@@ -18,6 +18,7 @@ import pytest
 
 from loopline.core.errors import StateError
 from loopline.prediction_log import open_log
+from loopline.serving import workers
 from loopline.serving.server import serve
 from loopline.serving.settings import ServeSettings
 
@@ -53,15 +54,15 @@ def until(condition: Callable[[], bool]) -> None:
 def test_connections_are_shared_out(server: Server, body_of: Callable[..., bytes], picture: bytes) -> None:
     """Of a burst of twelve connections each of three workers has some, and every one is answered."""
     with server("--num-workers", "3") as process:
-        workers = children(process.popen.pid)
-        assert len(workers) == 3
+        three = children(process.popen.pid)
+        assert len(three) == 3
         connections = [http.client.HTTPConnection("127.0.0.1", process.port, timeout=30) for _ in range(12)]
         for connection in connections:
             connection.connect()
         for connection in connections:
             connection.request("POST", "/predict", body_of(picture), KIND)
         assert [connection.getresponse().status for connection in connections] == [200] * 12
-        counts = [num_connections(worker, process.port) for worker in workers]
+        counts = [num_connections(worker, process.port) for worker in three]
         assert sum(counts) == 12
         assert min(counts) >= 2, counts
         for connection in connections:
@@ -120,10 +121,10 @@ def test_a_killed_worker_comes_back(server: Server, body_of: Callable[..., bytes
 def test_workers_end_with_their_supervisor(server: Server) -> None:
     """A supervisor that is killed leaves nobody behind."""
     with server("--num-workers", "2") as process:
-        workers = children(process.popen.pid)
+        left = children(process.popen.pid)
         process.popen.kill()
         process.popen.wait(10)
-        until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+        until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in left))
 
 
 def test_a_worker_that_never_answers_ends_the_server(
@@ -173,3 +174,14 @@ def test_an_engine_that_cannot_open_the_bundle_ends_the_server(server: Server, t
     with pytest.raises(AssertionError), server("--engine", "tensorrtt"):
         pass
     assert "engine 'tensorrtt' of bundle 'tiny' does not exist" in (tmp_path / "server.err").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "cores"), [("max 100000", sys.maxsize), ("150000 100000", 2), ("50000 100000", 1), ("", sys.maxsize)]
+)
+def test_a_containers_quota_bounds_the_processes(tmp_path: Path, content: str, cores: int) -> None:
+    """A container of one and a half cores on a large machine gets two processes."""
+    (tmp_path / "cpu.max").write_text(content)
+    assert workers._quota_cores(tmp_path / "cpu.max") == cores
+    assert workers._quota_cores(tmp_path / "none") == sys.maxsize
+    assert 1 <= workers.num_cores() <= (os.cpu_count() or 1)

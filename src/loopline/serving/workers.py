@@ -12,6 +12,7 @@ no engine and starts no thread.
 from __future__ import annotations
 
 import logging
+import math
 import mmap
 import multiprocessing
 import os
@@ -32,6 +33,8 @@ from loopline.core.errors import LooplineError, StateError
 _LOGGER = logging.getLogger(__name__)
 # A worker that dies before it answers is tried again after a while, twice as long every time.
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 10.0
+# As a container sees its own control group (version 2): microseconds that it may compute in each period.
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 # How much longer than its requests a worker may take to end before it is killed.
 _STOP_GRACE_S = 5.0
 
@@ -70,8 +73,19 @@ def can_fork() -> bool:
 
 
 def num_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """The cores that this process may use: those it may run on, and no more than its container may spend."""
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    return min(len(os.sched_getaffinity(0)), _quota_cores(_CPU_QUOTA))
+
+
+def _quota_cores(file: Path) -> int:
+    """How many cores a control group's quota comes to, a share of one counting as one; many where there is none."""
+    try:
+        quota_us, period_us = file.read_text().split()
+    except (OSError, ValueError):
+        return sys.maxsize
+    return sys.maxsize if quota_us == "max" else max(1, math.ceil(int(quota_us) / int(period_us)))
 
 
 def supervise(
