@@ -79,8 +79,8 @@ def cluster() -> Iterator[Any]:
         yield found, nodes
     finally:
         serve.shutdown()
-        ray.shutdown()
-        found.shutdown()
+        ray.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
+        found.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
 
 
 @pytest.mark.slow

@@ -41,9 +41,8 @@ def load_page(test: LoadTest, throughput: bytes, latency: bytes) -> str:
     )
     head: tuple[Block, ...] = (KeyFigures(figures),)
     if test.slos:
-        outcome = "good" if test.are_slos_kept else "bad"
         words = "; ".join(map(slo_sentence, test.slos))
-        head = (Verdict("good" if outcome == "good" else "bad", f"{words}."), *head)
+        head = (Verdict("good" if test.are_slos_kept else "bad", f"{words}."), *head)
     pictures = (
         Figure(throughput, alt="Right answers per second against users.", caption="What the server gives."),
         Figure(latency, alt="Latency against users.", caption="What a user waits."),
@@ -77,7 +76,11 @@ def rows(test: LoadTest) -> list[tuple[str, ...]]:
 def slo_sentence(slo: SloResult) -> str:
     """A promise and what became of it, in words."""
     sign = "≥" if slo.metric == "rate" else "≤"
-    shown = {"errors": lambda value: f"{value:.2%}", "rate": lambda value: f"{value:.1f}/s"}.get(
-        slo.metric, lambda value: f"{value:.1f} ms"
-    )
-    return f"{slo.metric} {sign} {shown(slo.limit)}: {'kept' if slo.is_kept else 'broken'} with {shown(slo.found)}"
+    limit, found = _shown(slo.metric, slo.limit), _shown(slo.metric, slo.found)
+    return f"{slo.metric} {sign} {limit}: {'kept' if slo.is_kept else 'broken'} with {found}"
+
+
+def _shown(metric: str, value: float) -> str:
+    if metric == "errors":
+        return f"{value:.2%}"
+    return f"{value:.1f}/s" if metric == "rate" else f"{value:.1f} ms"

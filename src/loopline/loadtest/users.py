@@ -40,7 +40,7 @@ class Client(FastHttpUser):
         """One request."""
         request = next(_NEXT)
         headers = {**_PLAN.headers, "Content-Type": request.content_type}
-        self.client.post("/predict", data=request.body, headers=headers)
+        self.client.post("/predict", data=request.body, headers=headers)  # type: ignore[arg-type]  # takes bytes
 
 
 if "LOOPLINE_LOAD_WEB" not in os.environ:
@@ -50,23 +50,25 @@ if "LOOPLINE_LOAD_WEB" not in os.environ:
 
         def tick(self) -> tuple[int, float] | None:
             """The users of the present step, and how many may begin in a second."""
-            index = int(self.get_run_time() // _PLAN.step_s)
+            run_s: float = self.get_run_time()  # type: ignore[no-untyped-call]  # Locust's own
+            index = int(run_s // _PLAN.step_s)
             return None if index >= len(_PLAN.steps) else (_PLAN.steps[index], _SPAWN_RATE)
 
 
-@events.test_start.add_listener
 def _begin(**_: Any) -> None:
     global _START_S  # noqa: PLW0603 - Locust's listeners have no object of their own
     _START_S = time.perf_counter()
 
 
-@events.request.add_listener
 def _note(response_time: float, exception: Any, response: Any = None, **_: Any) -> None:
     status = getattr(response, "status_code", 0)
     problem = "" if exception is None else str(status or type(exception).__name__)
     _SAMPLES.append(f"{time.perf_counter() - _START_S:.4f}\t{response_time:.3f}\t{problem}")
 
 
-@events.quitting.add_listener
 def _write(**_: Any) -> None:
     samples_path(_PLAN_PATH).write_text("\n".join(_SAMPLES), encoding="utf-8")
+
+
+for _event, _listener in ((events.test_start, _begin), (events.request, _note), (events.quitting, _write)):
+    _event.add_listener(_listener)  # type: ignore[no-untyped-call]  # Locust's own

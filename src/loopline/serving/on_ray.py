@@ -77,7 +77,6 @@ def deploy(folder: Path, settings: ServeSettings, scaling: RaySettings, *, model
         ray.init(address=scaling.ray_address, log_to_driver=False, logging_level=logging.WARNING)
     serve.start(proxy_location="HeadOnly", http_options={"host": settings.host, "port": settings.port})
     deployment = serve.deployment(
-        serve.ingress()(Replica),
         name=APPLICATION,
         ray_actor_options={"num_cpus": scaling.cores_per_replica},
         autoscaling_config={
@@ -89,7 +88,7 @@ def deploy(folder: Path, settings: ServeSettings, scaling: RaySettings, *, model
         max_ongoing_requests=settings.max_queue_size + 1,
         health_check_period_s=settings.verify_interval_s,
         graceful_shutdown_timeout_s=settings.shutdown_timeout_s,
-    )
+    )(serve.ingress()(Replica))
     application = deployment.bind(
         _Files(ray.put(files)),
         settings,
@@ -116,7 +115,7 @@ def serve_on_ray(folder: Path, settings: ServeSettings, scaling: RaySettings, *,
         return
     stop.wait()
     serve.shutdown()
-    ray.shutdown()
+    ray.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
 
 
 class _Files(Mapping[str, bytes]):
