@@ -23,7 +23,7 @@ class Trial:
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.engine} {self.examples_per_s:.1f}/s" if self.examples_per_s else f"{self.engine}: {self.reason}"
+        return f"{self.engine} {self.examples_per_s:.1f}/s" if self.examples_per_s else f"{self.engine}: {self.reason.rstrip('.')}"
 
 
 @dataclass(frozen=True)
