@@ -89,7 +89,7 @@ def test_the_quickest_engine_is_chosen_and_every_trial_told(folder: Path) -> Non
     assert {trial.engine for trial in choice.trials} == set(ENGINES)
     rates = [trial.examples_per_s or 0 for trial in choice.trials]
     assert rates == sorted(rates, reverse=True)
-    assert str(choice).startswith(f"engine {choice.engine}: the quickest on the reference inputs ({choice.engine} ")
+    assert str(choice).startswith(f"engine {choice.engine}: the quickest on the reference inputs ({choice.engine}: ")
     assert all(trial.reason or trial.examples_per_s for trial in choice.trials)
 
 

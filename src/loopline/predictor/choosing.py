@@ -23,7 +23,8 @@ class Trial:
     reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.engine} {self.examples_per_s:.1f}/s" if self.examples_per_s else f"{self.engine}: {self.reason.rstrip('.')}"
+        said = self.reason.rstrip(".") if self.examples_per_s is None else f"{self.examples_per_s:.1f}/s"
+        return f"{self.engine}: {said}"
 
 
 @dataclass(frozen=True)
