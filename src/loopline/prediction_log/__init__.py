@@ -8,6 +8,7 @@ from loopline.prediction_log.log import PredictionLog, Rating
 from loopline.prediction_log.opening import (
     DATABASE_SCHEMES,
     is_url,
+    log_of,
     open_log,
     open_log_to_write,
     prepare_log,

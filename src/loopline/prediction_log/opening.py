@@ -21,11 +21,13 @@ DATABASE_SCHEMES = ("postgresql", "postgres")
 
 
 @overload
-def open_log(place: Path, *, must_exist: bool = False) -> SqliteLog: ...
+def open_log(place: Path, *, must_exist: bool = False) -> SqliteLog:
+    """A path is a file's."""
 
 
 @overload
-def open_log(place: str | Path, *, must_exist: bool = False) -> PredictionLog: ...
+def open_log(place: str | Path, *, must_exist: bool = False) -> PredictionLog:
+    """A text may be a database's."""
 
 
 def open_log(place: str | Path, *, must_exist: bool = False) -> PredictionLog:

@@ -83,21 +83,25 @@ def build_app(
         app.include_router(page_routes(bundle))
     for kind in (Refusal, InvalidExample, HTTPException):
         app.add_exception_handler(kind, _refused)
-    # What stands before the routes, the innermost first.
     app.add_middleware(Shortcut, routes=routes.routes, refused=_refused)
     if keys:
         app.add_middleware(Gate, keys=keys, limit=limit)
-    if settings.cors_origin:
-        # Before the gate: a browser asks for leave without a key, and its page may read why a request was refused.
+    _surround(app, service)
+    return app
+
+
+def _surround(app: FastAPI, service: Service) -> None:
+    """Adds what stands before the gate."""
+    if service.settings.cors_origin:
+        # A browser asks for leave without a key, and its page may read why a request was refused.
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=settings.cors_origin,
+            allow_origins=service.settings.cors_origin,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
     app.add_middleware(RequestFrame, telemetry=service.telemetry)
-    return app
 
 
 async def _refused(request: Request, error: Exception) -> Response:

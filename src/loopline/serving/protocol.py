@@ -9,7 +9,9 @@ import asyncio
 import uuid
 from typing import Any
 
+from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from loopline.serving.refusals import Refusal, head_too_large, head_too_slow, no_http
 
@@ -21,9 +23,11 @@ MAX_OVERHEAD_BYTES = 512 * 1024
 class BoundedHttp(HttpToolsProtocol):
     """Uvicorn's own protocol, within limits."""
 
-    def __init__(self, *, head_timeout_s: float, **given: Any) -> None:
-        """`given` is what Uvicorn gives its protocols."""
-        super().__init__(**given)
+    def __init__(
+        self, *, head_timeout_s: float, config: Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        """All but the first is what Uvicorn gives its protocols."""
+        super().__init__(config, server_state, app_state)
         self._head_timeout_s = head_timeout_s
         # Of the loop's clock, since when a head is waited for; None while none is.
         self._head_since_s: float | None = None

@@ -78,7 +78,12 @@ class Telemetry:
             "loopline_shadowed", "Requests that a challenger saw, too, by what became of them.", ["outcome"]
         )
         self._num_waiting: Callable[[], int] | None = None
-        # A series exists from the start, so that its first increase is one.
+        # What a killed worker had in its queue died with it.
+        self.queue_depth.set(0)
+        self._begin_series(bundle, task)
+
+    def _begin_series(self, bundle: ModelBundle, task: TaskInterface[Any, Any]) -> None:
+        """A series exists from the start, so that its first increase is one."""
         for label in bundle.label_names:
             self._predictions.labels(label)
         # Looked up once: every request tells all of them.
@@ -89,8 +94,6 @@ class Telemetry:
             self.switches.labels(outcome)
         for outcome in SHADOW_OUTCOMES:
             self.shadowed.labels(outcome)
-        # What a killed worker had in its queue died with it.
-        self.queue_depth.set(0)
 
     def count(self, answer: Answer) -> None:
         """One more prediction."""
