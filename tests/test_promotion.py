@@ -102,11 +102,11 @@ def test_a_promotion_from_shadow_to_champion(
             status, kept = post(port, "/feedback", said, **{"Content-Type": "application/json"})
             assert status == 200, kept
 
-        def num_judged() -> int:
+        def num_shadowed() -> int:
             with open_log(log) as opened:
-                return Counter(row.model for row in opened.read() if row.label)[CHALLENGER]
+                return len(opened.read(model=CHALLENGER))
 
-        until(lambda: num_judged() == 12)
+        until(lambda: num_shadowed() == 12)
         comparison = compare_served(CHAMPION, CHALLENGER, log=log, workspace=workspace)
         assert comparison.num_pairs == 12
         assert comparison.paired is not None

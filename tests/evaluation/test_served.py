@@ -65,6 +65,16 @@ def test_a_shadow_is_compared_pair_by_pair(bundle: ModelBundle) -> None:
     assert result.champion.p50_infer_ms == pytest.approx(1.5)
 
 
+def test_a_truth_is_of_a_request(bundle: ModelBundle) -> None:
+    """Feedback that came before the shadow's row is the shadow's truth, too."""
+    result = compare_served(
+        served("m@champion", bundle, [1, 0], ["cross", "cross"]), served("m@challenger", bundle, [1, 1], [None, None])
+    )
+    assert (result.challenger.num_labelled, result.challenger.score) == (2, 1.0)
+    assert result.paired is not None
+    assert (result.paired.num_won, result.paired.num_lost) == (1, 0)
+
+
 def test_a_split_is_compared_by_its_own_requests(bundle: ModelBundle) -> None:
     """No request was seen by both; the difference has an interval that knows how many there were."""
     champion = served("m@champion", bundle, [1, 0] * 100, ["cross"] * 200)
@@ -95,8 +105,9 @@ def test_without_truths_it_says_what_is_known(bundle: ModelBundle) -> None:
         served("m@challenger", bundle, [0, 1], [None] * 2),
     )
     assert (result.num_pairs, result.agreement) == (2, 1.0)
-    assert (result.difference, result.challenger.score) == (None, None)
     assert result.champion.num_labelled == 1
+    unknown = compare_served(served("m@champion", bundle, [0], [None]), served("m@challenger", bundle, [0], [None]))
+    assert (unknown.difference, unknown.paired, unknown.challenger.score) == (None, None, None)
 
 
 def test_a_side_that_answered_nothing_is_a_sentence(bundle: ModelBundle, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ M rows have a truth, P requests were answered by both.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ def compare_served(champion: Served, challenger: Served) -> ServedComparison:
                 f"the prediction log has no answer of {side.model} (bundle {side.bundle.digest[:12]}) in the window.",
                 next_command=f"loopline serve {champion.model} --shadow {challenger.model}",
             )
+    champion, challenger = _with_all_truths(champion, challenger)
     task = champion.bundle.task
     scores = [_scores(each) for each in (champion, challenger)]
     pairs = _pairs(champion.rows, challenger.rows)
@@ -65,6 +67,21 @@ def compare_served(champion: Served, challenger: Served) -> ServedComparison:
         low=difference[1],
         high=difference[2],
     )
+
+
+def _with_all_truths(champion: Served, challenger: Served) -> tuple[Served, Served]:
+    """A truth is of a request: the other answer to it may have come into the log after the feedback."""
+    truths = {
+        request_id: label
+        for side in (champion, challenger)
+        for request_id, label in zip(side.rows.request_ids, side.rows.labels, strict=True)
+        if label is not None
+    }
+    first, second = (
+        side._replace(rows=replace(side.rows, labels=[truths.get(request_id) for request_id in side.rows.request_ids]))
+        for side in (champion, challenger)
+    )
+    return first, second
 
 
 def _scores(side: Served) -> NDArray[np.float64]:
