@@ -76,14 +76,14 @@ def test_the_command_makes_a_key_that_works(serving: Serving) -> None:
 
 
 def test_each_key_has_its_own_rate(serving: Serving, picture: bytes) -> None:
-    """One second's worth at once, then 429 with the time to wait; another key is not concerned."""
+    """One request may always come, then 429 with the time to wait; another key is not concerned."""
     (alice, entry), (bob, other) = make_key("alice"), make_key("bob")
-    with serving(api_key=(str(entry), str(other)), rate_limit_per_s=3) as client:
-        statuses = [client.predict(picture, **bearer(alice)).status_code for _ in range(3)]
+    # So slow that no machine is too slow for the test.
+    with serving(api_key=(str(entry), str(other)), rate_limit_per_s=0.001) as client:
+        assert client.predict(picture, **bearer(alice)).status_code == 200
         refused = client.predict(picture, **bearer(alice))
-        assert statuses == [200] * 3
         assert client.error(refused, 429)["code"] == "rate_limited"
-        assert int(refused.headers["retry-after"]) >= 1
+        assert int(refused.headers["retry-after"]) > 500
         assert client.predict(picture, **bearer(bob)).status_code == 200
     with pytest.raises(ValueError, match="rate_limit_per_s is a limit per API key"):
         ServeSettings(rate_limit_per_s=3)
