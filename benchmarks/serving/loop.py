@@ -40,8 +40,8 @@ def work(bundle: str, raws: list[bytes], seconds: float, engine: str | None, bar
     for raw in raws[:4]:
         predict(raw)
     barrier.wait()
-    times_s, started_s = [], time.perf_counter()
-    before_s = started_s
+    times_s: list[float] = []
+    before_s = started_s = time.perf_counter()
     while before_s < started_s + seconds:
         predict(raws[len(times_s) % len(raws)])
         now_s = time.perf_counter()
@@ -54,9 +54,10 @@ def opened(bundle: str, engine: str | None) -> Callable[[bytes], object]:
     """What predicts one file."""
     if "MODEL" in os.environ:
         sys.path.insert(0, str(Path(__file__).parent / "peers"))
-        from model import Model
+        from model import Model  # type: ignore[import-not-found] # of the peers' environment
 
-        return Model().predict_raw
+        predict: Callable[[bytes], object] = Model().predict_raw
+        return predict
     from loopline.predictor import open_predictor
 
     predictor = open_predictor(Path(bundle), num_threads=1, engine=engine)

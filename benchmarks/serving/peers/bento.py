@@ -9,14 +9,14 @@ import bentoml
 from model import Model
 
 
-@bentoml.service(workers=int(os.environ["WORKERS"]), traffic={"timeout": 60, "max_concurrency": 1024})  # type: ignore[misc] # installed in the peers' environment alone
+@bentoml.service(workers=int(os.environ["WORKERS"]), traffic={"timeout": 60, "max_concurrency": 1024})
 class Pictures:
     """Predicts one file."""
 
     def __init__(self) -> None:
         self.model = Model()
 
-    @bentoml.api  # type: ignore[misc] # as above
+    @bentoml.api
     def predict(self, file: Path) -> dict[str, object]:
         """The five likeliest labels."""
         return self.model.predict_raw(file.read_bytes())

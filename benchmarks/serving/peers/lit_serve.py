@@ -10,7 +10,7 @@ import litserve
 from model import Model
 
 
-class Api(litserve.LitAPI):  # type: ignore[misc] # installed in the peers' environment alone
+class Api(litserve.LitAPI):
     """Decodes each request and predicts what came together."""
 
     def setup(self, device: str) -> None:
