@@ -17,7 +17,7 @@ from typing import Any
 
 from loopline.core.errors import InputError, LooplineError, StateError, UnknownName
 from loopline.core.records import Prediction
-from loopline.core.store import lock
+from loopline.core.store import is_locked, lock
 from loopline.prediction_log.log import PredictionLog, Rating, Session, output_names
 from loopline.prediction_log.postgres import PostgresLog
 from loopline.prediction_log.rows import READ, LogRow
@@ -29,6 +29,8 @@ _BATCH_ROWS = 1000
 # How often the file is looked into where nobody says that it has something, and how long a database that is away is
 # left alone.
 _INTERVAL_S = 1.0
+# How long a process that ends waits for another one that is sending.
+_LAST_PATIENCE_S = 5.0
 _DELETE = "DELETE FROM predictions WHERE id = ? AND coalesce(labelled_us, 0) = coalesce(?, 0)"
 
 
@@ -82,10 +84,16 @@ class SpooledLog(PredictionLog):
         except UnknownName:
             return self._database.label(request_id, label, rating=rating, model=model)
 
-    def send(self) -> bool:
-        """Sends what waits; False where the database is away or another process is sending already."""
+    def send(self, *, is_last: bool = False) -> bool:
+        """Sends what waits; False where the database is away or another process is sending already.
+
+        A process that ends (`is_last`) waits for the other, which may have looked before its last rows came.
+        """
+        lock_path = self._file.path.with_suffix(".lock")
+        if not is_last and is_locked(lock_path):
+            return False
         try:
-            with lock(self._file.path.with_suffix(".lock"), holder=f"the spool '{self._file.path}'"):
+            with lock(lock_path, holder=f"the spool '{self._file.path}'", timeout_s=_LAST_PATIENCE_S):
                 while self._send_batch():
                     pass
         except StateError as error:
@@ -105,7 +113,7 @@ class SpooledLog(PredictionLog):
         self._closing.set()
         self._wake.set()
         self._thread.join()
-        self.send()
+        self.send(is_last=True)
         self._file.close()
         self._database.close()
 

@@ -251,13 +251,15 @@ class Service:
         )
 
     def _label(self, request_id: str, truth: Truth) -> Prediction | None:
-        """Keeps the truth with what every lane said to the request; the row of the first that has one."""
-        rows = []
-        for model in self._lanes:
+        """Keeps the truth with what every lane said to the request; the champion's row, or else that of a split."""
+        found = None
+        # The champion last: its row came into the log no later than a shadow's, so that a look which finds the shadow's
+        # finds it, too, though another process may be writing both at this moment.
+        for model in reversed(self._lanes):
             try:
-                rows.append(self.log.label(request_id, truth.label, rating=truth.rating, model=model))
+                found = self.log.label(request_id, truth.label, rating=truth.rating, model=model)
             except UnknownName:
                 continue
             except StateError as error:
                 raise log_away(error.message) from None
-        return rows[0] if rows else None
+        return found
