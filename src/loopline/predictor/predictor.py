@@ -5,6 +5,7 @@ N examples, K outputs of an answer, D embedding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ from loopline.transforms.outputs import HEADS, answer_outputs
 
 # The role of the graph that answers, by what it computes in: the first of these that a bundle holds.
 GRAPH_ROLES = ("float32", "int8", "float16", BFLOAT16)
-# Activations of a batch live in memory together; past some dozens a larger batch gains nothing on a CPU.
-_MAX_BATCH = 64
+# Activations of a batch live in memory together, some twenty times what goes in, and an engine keeps that memory: 64
+# pictures of 224×224 took 700 MB. A larger batch gains nothing on a CPU, past some dozens of the smallest examples.
+_MAX_BATCH, _MAX_BATCH_BYTES = 64, 2_500_000
 
 Array = NDArray[Any]
 
@@ -107,12 +109,13 @@ class Predictor:
                     f"an array {x.dtype}{list(x.shape)} given; expected {self.pipeline.dtype} of {shape}."
                 )
         names = [output.name for output in self.bundle.outputs]
+        size = max(1, min(_MAX_BATCH, _MAX_BATCH_BYTES // (4 * math.prod(self.pipeline.input_shape))))
         batches = [
             self.engine.run(
-                {self.bundle.inputs[0].name: self.pipeline.collate(np.stack(samples[start : start + _MAX_BATCH]))},
+                {self.bundle.inputs[0].name: self.pipeline.collate(np.stack(samples[start : start + size]))},
                 names,
             )
-            for start in range(0, len(samples), _MAX_BATCH)
+            for start in range(0, len(samples), size)
         ]
         outputs = {name: np.concatenate([batch[name] for batch in batches]) for name in names}
         broken = [name for name, array in outputs.items() if not np.isfinite(array).all()]
