@@ -6,8 +6,10 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,6 +75,71 @@ def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image = Image.fromarray(small_HW).resize((SIZE_PX, SIZE_PX), Image.Resampling.BILINEAR)
         image.save(folder / names[digits.target[index]] / f"{index:04d}.png")
     return folder
+
+
+class Postgres:
+    """A real PostgreSQL server on a port of its own, that a test may stop and start."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self.folder = folder
+        self._programs = programs
+        # It refuses to run as root.
+        self._user = "postgres" if os.name == "posix" and os.geteuid() == 0 else None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._user:
+            shutil.chown(folder, self._user)
+        options = ["-U", "loopline", "-A", "trust", "--no-sync", "-E", "UTF8"]
+        self._run(programs / "initdb", "-D", folder / "data", *options)
+
+    def url(self, database: str) -> str:
+        """The address of a database, which is made where it is missing."""
+        connect = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "loopline"]
+        subprocess.run([self._programs / "createdb", *connect, database], capture_output=True, check=False)
+        return f"postgresql://loopline@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        place = ["-D", str(self.folder / "data"), "-k", str(self.folder), "-p", str(self.port), "-c", "fsync=off"]
+        self._process = subprocess.Popen(
+            [str(self._programs / "postgres"), *place],
+            user=self._user,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+        )
+        ready = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        deadline_s = time.monotonic() + 30
+        while subprocess.run(ready, check=False).returncode != 0:
+            assert time.monotonic() < deadline_s, "PostgreSQL does not start"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """At once; open connections break."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(30)
+            self._process = None
+
+    def _run(self, *command: str | Path) -> None:
+        subprocess.run(command, user=self._user, check=True, capture_output=True, cwd=self.folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server that runs; a test that stops it starts it again."""
+    programs = [Path("/usr/lib/postgresql"), *Path("/usr/lib/postgresql").glob("*/bin")][-1]
+    found = shutil.which("initdb", path=f"{programs}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        pytest.skip("there is no PostgreSQL server; apt-get install postgresql")
+    # Not below pytest's own folder, which another user may not enter.
+    with tempfile.TemporaryDirectory(prefix="loopline-postgres-") as folder:
+        server = Postgres(Path(folder), Path(found).resolve().parent)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture
@@ -181,6 +248,18 @@ class Browser:
         """Shows pages as a telephone does; a window would be at least 500 pixels wide."""
         screen = {"width": width_px, "height": 844, "deviceScaleFactor": 1, "mobile": True}
         self.command("Emulation.setDeviceMetricsOverride", **screen)
+
+    def answer_prompt(self, text: str) -> None:
+        """Waits for a question of the page, and answers it."""
+        deadline_s = time.monotonic() + 15
+        while True:
+            try:
+                self._call("POST", f"{self._session}/alert/text", text=text)
+                break
+            except AssertionError:
+                assert time.monotonic() < deadline_s, "the page asks nothing"
+                time.sleep(0.05)
+        self._call("POST", f"{self._session}/alert/accept")
 
     def complaints(self) -> list[str]:
         """What the browser's console holds, but for answers that are no success, which it lists as well."""

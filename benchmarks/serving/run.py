@@ -1,162 +1,202 @@
-"""Requests per second of `loopline serve` against a plain FastAPI handler: same bundle, same machine, same run.
+"""Loopline's server against a bare loop and against its peers: same pictures, same graph, same machine, same run.
 
     python benchmarks/serving/run.py
+    python benchmarks/serving/run.py --bundle FLOAT32 --fast OPTIMIZED --photos FOLDER
 
-Makes a tiny bundle, so that what is measured is the server and not the model, starts both servers in processes of their
-own, and loads them in turns with `wrk` (Debian's package of that name), one thread, connections that stay open. Checks
-one answer of each against the other first, and every answer's status during the load. Everything is local; nothing
-stays behind but `results/latest.json`.
+Without options it makes what it serves: EfficientNet-Lite0 over made-up JPEG files of 400×533, once with the usual
+preprocess and once with the quick one. The peers get an environment of their own, with pinned versions, which later
+runs find again. Every figure is measured several times, in turns; `results/latest.json` keeps all of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
-import re
+import platform
 import shutil
-import socket
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from load import Load, run_wrk, write_bodies
+from servers import Server, loopline_server, peer_servers, peers_python, running
+from subject import bodies_of, make_bundles, photos_of, write_contract
+
+from report import report
 
 HERE = Path(__file__).parent
-BOUNDARY = "loopline-benchmark"
-START_TIMEOUT_S = 30.0
+NUM_CORES = len(os.sched_getaffinity(0))
+# Of the tiny network, and those at which a server may shed.
+TINY_CONCURRENCY = (1, 16, 1)
+OVERLOAD_CONNECTIONS = 512
+# What was measured, by what and by figure: one value per repetition.
+Figures = dict[str, dict[str, list[float]]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16], help="connections (default 1 16)")
-    parser.add_argument("--seconds", type=int, default=5, help="of load per measurement (default 5)")
-    parser.add_argument("--repetitions", type=int, default=3, help="of every measurement, in turns (default 3)")
-    options = parser.parse_args()
+    options = parse()
     if shutil.which("wrk") is None:
         sys.exit("error: the load generator 'wrk' is not installed.\n  next: apt-get install wrk")
-
-    from loopline.testing import make_bundle, make_png
-
+    python = peers_python(options.environment)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        bundle = make_bundle(folder / "bundles")
-        body = multipart(make_png(seed=7))
-        script = wrk_script(folder, body)
-        with server(ours(bundle, folder)) as our_port, server(plain(bundle)) as plain_port:
-            ports = {"loopline": our_port, "plain": plain_port}
-            check_answers(ports, body)
-            rates = measure(ports, script, options)
-    report(rates, options)
+        bench = Bench(Path(name), options, python)
+        for repetition in range(options.repetitions):
+            print(f"repetition {repetition + 1} of {options.repetitions} …", flush=True)
+            bench.measure()
+        found = {"about": about(python), "options": bench.described, "figures": bench.figures}
+    options.output.parent.mkdir(exist_ok=True)
+    options.output.write_text(json.dumps(found, indent=2) + "\n")
+    report(found)
 
 
-def ours(bundle: Path, folder: Path) -> list[str]:
-    """One engine thread, as the peer has; the prediction log is on."""
-    return ["-m", "loopline", "--home", str(folder), "serve", str(bundle), "--num-threads", "1", "--port"]
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, help="float32 bundle of pictures (default: made)")
+    parser.add_argument("--fast", type=Path, help="optimized bundle of the same (default: with the quick preprocess)")
+    parser.add_argument("--engine", help="engine for the optimized bundle (default: its own)")
+    parser.add_argument("--photos", type=Path, help="folder of JPEG files (default: made up)")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32, 128], help="default 1 8 32 128")
+    parser.add_argument("--seconds", type=int, default=8, help="of load per measurement (default 8)")
+    parser.add_argument("--repetitions", type=int, default=3, help="of every measurement, in turns (default 3)")
+    parser.add_argument("--only", nargs="+", help="peers to measure, by name (default: all)")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loopline-serving-peers"
+    parser.add_argument("--environment", type=Path, default=cache, help=f"of the peers (default {cache})")
+    parser.add_argument("--output", type=Path, default=HERE / "results" / "latest.json")
+    return parser.parse_args()
 
 
-def plain(bundle: Path) -> list[str]:
-    """The peer's command, up to its port."""
-    return [str(HERE / "plain.py"), str(bundle)]
+class Bench:
+    """What is served, by whom, and what was found."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace, python: Path) -> None:
+        from loopline.testing import make_bundle, make_png
+
+        self.folder, self.options = folder, options
+        self.figures: Figures = {}
+        photos = photos_of(options.photos)
+        made = make_bundles(folder / "bundles", photos) if options.bundle is None else (options.bundle, options.bundle)
+        self.bundle, self.fast = made[0].resolve(), (options.fast or made[1]).resolve()
+        self.tiny = make_bundle(folder / "tiny")
+        self.pictures = {"photos": photos, "tiny": [make_png(seed=seed) for seed in range(8)]}
+        (folder / "photos").mkdir()
+        for index, raw in enumerate(photos):
+            (folder / "photos" / f"{index:03}.jpg").write_bytes(raw)
+        self.contracts = {
+            "photos": write_contract(self.bundle, folder / "photos.json"),
+            "tiny": write_contract(self.tiny, folder / "tiny.json"),
+        }
+        self.python = python
+        self.described = {
+            "num_bytes": sum(map(len, photos)) // len(photos),
+            "seconds": options.seconds,
+            "concurrency": options.concurrency,
+            "engine": options.engine or "the bundle's own",
+        }
+
+    def measure(self) -> None:
+        """Everything once."""
+        self.loop("loop, Pillow", self.bundle, {"MODEL": str(self.contracts["photos"])}, python=self.python)
+        self.loop("loop, float32", self.bundle)
+        self.loop("loop, optimized", self.fast, engine=self.options.engine)
+        engine = ("--engine", self.options.engine) if self.options.engine else ()
+        ours = loopline_server("Loopline, float32", self.bundle, self.folder / "home")
+        fast = loopline_server("Loopline, optimized", self.fast, self.folder / "home-fast", *engine)
+        for server in [ours, fast, *self.peers("photos")]:
+            self.serve(server, "photos", self.options.concurrency)
+        self.overload(fast)
+        tiny = loopline_server("Loopline", self.tiny, self.folder / "home-tiny")
+        for server in [tiny, *self.peers("tiny")]:
+            self.serve(server, "tiny", TINY_CONCURRENCY)
+
+    def peers(self, subject: str) -> list[Server]:
+        found = peer_servers(self.python, self.contracts[subject], NUM_CORES)
+        if subject == "tiny":
+            found = [peer for peer in found if peer.name in ("FastAPI, async", "LitServe")]
+        return [peer for peer in found if not self.options.only or peer.name in self.options.only]
+
+    def loop(
+        self,
+        name: str,
+        bundle: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        python: Path = Path(sys.executable),
+        engine: str | None = None,
+    ) -> None:
+        """The bare loop on all cores, and on one."""
+        for num_processes in (NUM_CORES, 1):
+            command = [str(python), str(HERE / "loop.py"), str(bundle), str(self.folder / "photos")]
+            arguments = [str(self.options.seconds), str(num_processes), *([engine] if engine else [])]
+            said = subprocess.run(
+                [*command, *arguments],
+                env={**os.environ, **(environment or {})},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            found = json.loads(said)
+            self.note(name, f"rate/{num_processes}", found["rate"])
+            self.note(name, f"p50_ms/{num_processes}", found["p50_ms"])
+
+    def serve(self, server: Server, subject: str, concurrency: tuple[int, ...] | list[int]) -> None:
+        """One server from its start to its end, at every concurrency."""
+        content_type, bodies = bodies_of(self.pictures[subject], kind=server.body)
+        name = f"{server.name} ({subject})"
+        script = self.script(name, server, content_type, bodies)
+        with running(server, content_type, bodies[0]) as process:
+            self.note(name, "first_answer_s", process.first_answer_s)
+            run_wrk(process.port, script, connections=4, seconds=1)
+            for index, connections in enumerate(concurrency):
+                load = run_wrk(process.port, script, connections=connections, seconds=self.options.seconds)
+                again = "/again" if connections in concurrency[:index] else ""
+                self.keep(name, f"{connections}{again}", load)
+            shared_once_mb, each_mb = process.memory_mb()
+            self.note(name, "memory_mb", shared_once_mb)
+            self.note(name, "memory_as_ps_mb", each_mb)
+
+    def overload(self, server: Server) -> None:
+        """Twice what the server carried just now, from connections that send at a fixed pace."""
+        rates = self.figures[f"{server.name} (photos)"]
+        peak = max(rates[f"rate/{connections}"][-1] for connections in self.options.concurrency)
+        content_type, bodies = bodies_of(self.pictures["photos"], kind=server.body)
+        delay_ms = max(1, round(1000 * OVERLOAD_CONNECTIONS / (2 * peak)))
+        name = f"{server.name} (overload)"
+        script = self.script(name, server, content_type, bodies, delay_ms=delay_ms)
+        shedding = Server(server.name, (*server.command, "--max-queue-size", "32"), server.environment)
+        with running(shedding, content_type, bodies[0]) as process:
+            load = run_wrk(process.port, script, connections=OVERLOAD_CONNECTIONS, seconds=max(5, self.options.seconds))
+            self.keep(name, str(OVERLOAD_CONNECTIONS), load)
+            self.note(name, "share_of_peak", load.good_rate / peak)
+
+    def script(self, name: str, server: Server, content_type: str, bodies: list[bytes], *, delay_ms: int = 0) -> Path:
+        folder = self.folder / "load" / f"{len(list((self.folder / 'load').glob('*')))}"
+        folder.parent.mkdir(exist_ok=True)
+        return write_bodies(folder, content_type, bodies, path=server.path, delay_ms=delay_ms)
+
+    def keep(self, name: str, at: str, load: Load) -> None:
+        for figure in ("rate", "good_rate", "p50_ms", "p99_ms"):
+            self.note(name, f"{figure}/{at}", getattr(load, figure))
+
+    def note(self, name: str, figure: str, value: float) -> None:
+        self.figures.setdefault(name, {}).setdefault(figure, []).append(round(value, 4))
 
 
-@contextmanager
-def server(command: list[str]) -> Iterator[int]:
-    """Runs a server on a free port and yields the port once it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, *command, str(port)], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not is_listening(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"error: the server did not start: {' '.join(command)}")
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(START_TIMEOUT_S)
-
-
-def is_listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def multipart(picture: bytes) -> bytes:
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="picture.png"\r\n\r\n'
-    return head.encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
-
-
-def wrk_script(folder: Path, body: bytes) -> Path:
-    """What wrk sends, and how it counts answers other than 200."""
-    (folder / "body").write_bytes(body)
-    script = folder / "post.lua"
-    script.write_text(
-        f'wrk.method = "POST"\nwrk.body = io.open("{folder / "body"}", "rb"):read("*a")\n'
-        f'wrk.headers["Content-Type"] = "multipart/form-data; boundary={BOUNDARY}"\n'
-    )
-    return script
-
-
-def check_answers(ports: dict[str, int], body: bytes) -> None:
-    """Both servers must say the same: else their rates compare nothing."""
-    answers = {name: post(port, body) for name, port in ports.items()}
-    assert answers["loopline"]["label"] == answers["plain"]["label"], answers
-
-
-def post(port: int, body: bytes) -> dict[str, object]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request("POST", "/predict", body, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
-    response = connection.getresponse()
-    answer: dict[str, object] = json.loads(response.read())
-    assert response.status == http.client.OK, answer
-    connection.close()
-    return answer
-
-
-def measure(ports: dict[str, int], script: Path, options: argparse.Namespace) -> dict[str, dict[int, list[float]]]:
-    rates: dict[str, dict[int, list[float]]] = {name: {} for name in ports}
-    for name, port in ports.items():
-        load(port, script, connections=8, seconds=1)
-        rates[name] = {concurrency: [] for concurrency in options.concurrency}
-    for _ in range(options.repetitions):
-        for concurrency in options.concurrency:
-            for name, port in ports.items():
-                rates[name][concurrency].append(load(port, script, connections=concurrency, seconds=options.seconds))
-    return rates
-
-
-def load(port: int, script: Path, *, connections: int, seconds: int) -> float:
-    """Answers per second; ends the benchmark where one was no success."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), f"http://127.0.0.1:{port}/predict"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        sys.exit(f"error: some requests failed under load:\n{said}")
-    found = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    assert found is not None, said
-    return float(found[1])
-
-
-def report(rates: dict[str, dict[int, list[float]]], options: argparse.Namespace) -> None:
-    print(f"{os.cpu_count()} cores, {options.repetitions} × {options.seconds} s each; requests/s min / median / max")
-    print(f"{'connections':>12} {'loopline':>22} {'plain FastAPI':>22} {'ratio':>7}")
-    for concurrency in options.concurrency:
-        mine, peer = rates["loopline"][concurrency], rates["plain"][concurrency]
-        ratio = statistics.median(mine) / statistics.median(peer)
-        print(f"{concurrency:>12} {spread(mine):>22} {spread(peer):>22} {ratio:>7.2f}")
-    results = HERE / "results" / "latest.json"
-    results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps(rates, indent=2) + "\n")
-
-
-def spread(values: list[float]) -> str:
-    return f"{min(values):.0f} / {statistics.median(values):.0f} / {max(values):.0f}"
+def about(python: Path) -> dict[str, Any]:
+    """The machine and the versions of what ran."""
+    said = subprocess.run([str(python), "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout
+    wanted = ("bentoml==", "fastapi==", "litserve==", "mlflow==", "ray==", "uvicorn==", "onnxruntime==")
+    models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    return {
+        "processor": next(model for model in models if any(maker in model for maker in ("AMD", "Intel", "ARM", "CPU"))),
+        "num_cores": NUM_CORES,
+        "python": platform.python_version(),
+        "loopline": {name: version(name) for name in ("fastapi", "uvicorn", "onnxruntime", "pillow", "numpy")},
+        "peers": sorted(line for line in said.splitlines() if line.startswith(wanted)),
+    }
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ _EXPORTS = {
     "runs": "loopline.loop:runs",
     "evaluate": "loopline.loop:evaluate",
     "export": "loopline.loop:export",
+    "optimize": "loopline.delivery:optimize",
     "register": "loopline.loop:register",
     "promote": "loopline.loop:promote",
     "rollback": "loopline.loop:rollback",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,12 +165,12 @@ def evaluate_feedback(
     """
     from loopline.bundle import read_bundle
     from loopline.evaluation import FEEDBACK_SPLIT, JudgedSubject, evaluate_predictions, feedback_split
-    from loopline.prediction_log import open_log
+    from loopline.prediction_log import log_of, open_log
     from loopline.subjects import bundle_folder
 
     place = _place(workspace)
     bundle = read_bundle(bundle_folder(reference, place))
-    with open_log(place.prediction_log, must_exist=True) as log:
+    with open_log(log_of(place), must_exist=True) as log:
         rows = log.read_columns(bundle_digest=bundle.digest, since=since, until=until)
     split, predicted = feedback_split(bundle, rows)
     folder = output or place.reports / f"evaluation-{bundle.digest[:12]}-{FEEDBACK_SPLIT}"
@@ -326,7 +327,8 @@ def serve(reference: str, settings: ServeSettings | None = None, *, workspace: W
 
     place = _place(workspace)
     folder = bundle_folder(reference, place)
-    serve_stage(folder, settings or ServeSettings(), model=reference, log_path=place.prediction_log)
+    find = partial(bundle_folder, workspace=place)
+    serve_stage(folder, settings or ServeSettings(), model=reference, log_path=place.prediction_log, find=find)
 
 
 def drift(
@@ -345,13 +347,13 @@ def drift(
     """
     from loopline.bundle import read_bundle, read_drift_reference
     from loopline.monitoring import DriftSample, DriftSubject, detect_drift, write_drift_report
-    from loopline.prediction_log import open_log
+    from loopline.prediction_log import log_of, open_log
     from loopline.subjects import bundle_folder
 
     place = _place(workspace)
     folder = bundle_folder(reference, place)
     bundle = read_bundle(folder)
-    with open_log(place.prediction_log, must_exist=True) as log:
+    with open_log(log_of(place), must_exist=True) as log:
         rows = log.read_columns(bundle_digest=bundle.digest, since=since, until=until)
     arrays = read_drift_reference(folder, bundle)
     expected = DriftSample(arrays["embedding"], arrays["outputs"])

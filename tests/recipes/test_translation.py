@@ -13,10 +13,13 @@ import pytest
 
 import loopline.data
 from loopline import loop
+from loopline.bundle import find_bundle, read_bundle
 from loopline.core.errors import ConfigError, InvalidExample, SkewError
 from loopline.core.workspace import Workspace
 from loopline.data import Columns, Options
+from loopline.delivery import optimize
 from loopline.networks import read_checkpoint
+from loopline.optimization import OptimizeSettings
 from loopline.predictor.golden import GOLDEN_FILE, check_golden, read_golden
 from loopline.predictor.translation import OUTPUT_NAMES, TranslationPredictor
 from loopline.runs import find_run
@@ -103,6 +106,25 @@ def test_walks_around_the_loop(walked: Any, workspace: Workspace) -> None:
     assert isinstance(predictor, TranslationPredictor)
     _check_texts(predictor)
     _check_golden(predictor)
+    _check_optimized(walked, workspace)
+
+
+def _check_optimized(walked: Any, workspace: Workspace) -> None:
+    """Weights of eight bits make a bundle of their own, with golden sentences and references of its own."""
+    # What it loses on so small a network, and whether it is faster on a busy machine, is not what is asked here.
+    settings = OptimizeSettings(max_drop=100, min_speedup=0, rounds=1, round_s=0.01)
+    found = optimize(walked.bundle, settings, workspace=workspace)
+    assert found.chosen == "ctranslate2-int8"
+    before, after = (each.num_bytes or 0 for each in found.candidates)
+    assert after < before
+    bundle = read_bundle(find_bundle(found.bundle or "", workspace))
+    assert bundle.graphs.keys() == {"int8", "encoder"}
+    assert bundle.parent == walked.bundle.digest
+    checks = loop.verify_bundle(bundle, workspace=workspace)
+    assert all(check.passed for check in checks), checks
+    predictor = loop.load(bundle, workspace=workspace)
+    assert isinstance(predictor, TranslationPredictor)
+    assert predictor.translator.engine.compute_type.startswith("int8")
 
 
 def _check_scores(walked: Any, workspace: Workspace) -> None:

@@ -200,7 +200,7 @@ BAD_JSON = {
     "no base64": (b'{"image": "**"}', "not base64"),
     "a number": (b'{"image": 3}', "field 'image'"),
     "deep": (b'{"pixels":' + b"[" * 20_000 + b"]" * 20_000 + b"}", "nested too deeply"),
-    "a surrogate": (b'{"image": "\\ud800"}', "not base64"),
+    "a surrogate": (b'{"image": "\\ud800"}', "half of a surrogate pair"),
     "broken UTF-8": (b'{"image": "\xff"}', "is not JSON"),
 }
 

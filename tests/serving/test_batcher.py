@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from loopline.core.errors import InvalidExample
-from loopline.serving.batcher import Batcher, Outcome
-from loopline.serving.inputs import Decode, file_decoder
+from loopline.serving.batcher import Batcher, BoundDecode, Outcome
+from loopline.serving.inputs import file_decoder
 from loopline.serving.refusals import Refusal
 from loopline.serving.settings import ServeSettings
 
@@ -42,7 +43,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-async def occupy(batcher: Batcher, breakable: Any, decode: Decode) -> asyncio.Task[Outcome]:
+async def occupy(batcher: Batcher, breakable: Any, decode: BoundDecode) -> asyncio.Task[Outcome]:
     """Holds the engine in a batch of one, so that what comes next must wait."""
     breakable.may_go_on.clear()
     task = asyncio.create_task(batcher.submit(decode, timeout_s=10))
@@ -54,7 +55,7 @@ def test_what_waits_is_predicted_together_up_to_max_batch_size(breakable: Any, p
     """While the engine is busy seven pictures gather; they leave in batches of at most three."""
 
     async def scenario() -> None:
-        decode = file_decoder(picture, breakable)
+        decode = partial(file_decoder(picture), breakable)
         async with running(breakable, max_batch_size=3) as batcher:
             first = await occupy(batcher, breakable, decode)
             rest = [asyncio.create_task(batcher.submit(decode, timeout_s=10)) for _ in range(7)]
@@ -74,7 +75,7 @@ def test_max_queue_delay_waits_for_pictures_that_are_being_decoded(
     """Without delay the quick picture leaves alone; with delay it waits for the slow one, and no longer."""
 
     async def scenario() -> None:
-        quick = file_decoder(picture, breakable)
+        quick = partial(file_decoder(picture), breakable)
         may_end = threading.Event()
 
         def slow() -> Any:
@@ -101,7 +102,7 @@ def test_max_queue_delay_ends(breakable: Any, picture: bytes) -> None:
     """A picture whose company does not come in time leaves without."""
 
     async def scenario() -> None:
-        quick = file_decoder(picture, breakable)
+        quick = partial(file_decoder(picture), breakable)
         has_begun, may_end = threading.Event(), threading.Event()
 
         def slow() -> Any:
@@ -127,7 +128,7 @@ def test_a_lone_picture_never_waits(breakable: Any, picture: bytes) -> None:
 
     async def scenario() -> None:
         async with running(breakable, max_queue_delay_ms=1000) as batcher:
-            outcome = await batcher.submit(file_decoder(picture, breakable), timeout_s=10)
+            outcome = await batcher.submit(partial(file_decoder(picture), breakable), timeout_s=10)
         assert outcome.queue_ms < 500
 
     asyncio.run(scenario())
@@ -137,7 +138,7 @@ def test_max_queue_size_sheds(breakable: Any, picture: bytes) -> None:
     """One picture over the limit is refused at once with 429; when there is room again, it is taken."""
 
     async def scenario() -> None:
-        decode = file_decoder(picture, breakable)
+        decode = partial(file_decoder(picture), breakable)
         async with running(breakable, max_queue_size=2, max_batch_examples=2) as batcher:
             first = await occupy(batcher, breakable, decode)
             second = asyncio.create_task(batcher.submit(decode, timeout_s=10))
@@ -157,7 +158,7 @@ def test_a_time_out_is_a_504_and_the_engine_skips_what_nobody_waits_for(breakabl
     """What timed out in the queue is not predicted; an engine that hangs is reported."""
 
     async def scenario() -> None:
-        decode = file_decoder(picture, breakable)
+        decode = partial(file_decoder(picture), breakable)
         async with running(breakable) as batcher:
             breakable.may_go_on.clear()
             hanging = asyncio.create_task(batcher.submit(decode, timeout_s=0.2))
@@ -183,7 +184,8 @@ def test_a_picture_that_cannot_be_decoded_fails_alone(breakable: Any, picture: b
         async with running(breakable, num_decode_threads=2) as batcher:
             raws = [picture, b"no picture"] * 20
             said = await asyncio.gather(
-                *(batcher.submit(file_decoder(raw, breakable), timeout_s=10) for raw in raws), return_exceptions=True
+                *(batcher.submit(partial(file_decoder(raw), breakable), timeout_s=10) for raw in raws),
+                return_exceptions=True,
             )
         assert [isinstance(each, InvalidExample) for each in said] == [False, True] * 20
         assert sum(breakable.batch_sizes) == 20
@@ -208,7 +210,7 @@ def test_a_batch_that_fails_is_tried_one_by_one(breakable: Any, picture: bytes) 
             return answers
 
     async def scenario() -> None:
-        good = file_decoder(picture, inner)
+        good = partial(file_decoder(picture), inner)
 
         def bad() -> Any:
             decoded = good()
@@ -232,7 +234,7 @@ def test_answers_that_do_not_match_are_a_failure(breakable: Any, picture: bytes)
     """A predictor that returns too few answers never makes a request wait for ever."""
 
     async def scenario() -> None:
-        decode = file_decoder(picture, breakable.inner)
+        decode = partial(file_decoder(picture), breakable.inner)
         breakable.inner = type("Silent", (), {"predict": lambda _self, _samples: []})()
         async with running(breakable) as batcher:
             with pytest.raises(Refusal, match="gave 0 answers to 1 examples"):
@@ -243,7 +245,7 @@ def test_answers_that_do_not_match_are_a_failure(breakable: Any, picture: bytes)
 
 def test_close_waits_for_what_was_accepted(breakable: Any, picture: bytes) -> None:
     async def scenario() -> None:
-        decode = file_decoder(picture, breakable)
+        decode = partial(file_decoder(picture), breakable)
         async with running(breakable) as batcher:
             tasks = [asyncio.create_task(batcher.submit(decode, timeout_s=10)) for _ in range(50)]
             await asyncio.sleep(0)

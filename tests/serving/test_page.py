@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loopline.prediction_log import open_log
+from loopline.serving.keys import make_key
 from loopline.serving.page import _ASSETS, _FOLDER
 
 if TYPE_CHECKING:
@@ -47,6 +48,16 @@ def test_a_person_uploads_corrects_and_meets_an_error(
         with open_log(process.log) as log:
             (row,) = log.read()
     assert (row.request_id, row.predicted, row.label) == (request_id, label, true)
+
+
+def test_the_page_asks_for_a_key(server: Callable[..., AbstractContextManager[Any]], browser: Browser) -> None:
+    """Once, where the server needs one; then it is as every other page."""
+    key, entry = make_key("alice")
+    with server("--api-key", str(entry), command="ui") as process:
+        browser.open(process.url)
+        browser.answer_prompt(key)
+        assert browser.wait("document.getElementById('facts').textContent.startsWith('3 labels')")
+        assert browser.complaints() == []
 
 
 def test_numbers_are_typed_and_corrected(

@@ -52,6 +52,14 @@ def test_every_setting_is_an_option_and_a_variable(served: list[ServeSettings]) 
     assert served[1].log_inputs
 
 
+def test_an_option_that_may_come_again(served: list[ServeSettings]) -> None:
+    """On the command line one by one, in the environment with spaces between."""
+    call(cli_serve.serve, "--api-key", "a:1", "--api-key", "b:2")
+    call(cli_serve.serve, LOOPLINE_SERVE_API_KEY="a:1 b:2", LOOPLINE_SERVE_LOG="postgresql://db/log")
+    assert [settings.api_key for settings in served] == [("a:1", "b:2")] * 2
+    assert served[1].log == "postgresql://db/log"
+
+
 def test_ui_is_serve_with_the_page(served: list[ServeSettings]) -> None:
     call(cli_serve.ui, "--port", "0")
     assert served[0].ui
@@ -85,7 +93,7 @@ def test_the_documents_name_every_setting() -> None:
     missing = [name for name in ServeSettings.model_fields if f"`--{name.replace('_', '-')}`" not in text]
     assert missing == []
     for name, field in ServeSettings.model_fields.items():
-        if field.default is not None and not isinstance(field.default, bool):
+        if field.default not in (None, ()) and not isinstance(field.default, bool):
             (row,) = [line for line in text.splitlines() if line.startswith(f"| `--{name.replace('_', '-')}` ")]
             assert f"| {field.default} |" in row, row
 

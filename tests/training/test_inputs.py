@@ -42,3 +42,13 @@ def test_a_crop_is_a_step(digits: Workspace) -> None:
     steps = config.input.steps(open_snapshot("digits", digits).manifest)
     assert [step.name for step in steps] == ["decode_image", "resize", "center_crop", "normalize"]
     assert (steps[1].params["height"], steps[1].params["fit"], steps[2].params["height"]) == (256, "cover", 224)
+
+
+def test_quick_decoding_stands_in_the_steps(digits: Workspace) -> None:
+    """So that the bundle carries it; pictures are divided down to what the resize wants, and no further."""
+    manifest = open_snapshot("digits", digits).manifest
+    quick = compose((*FOOD, "input.crop=0.875", "input.decoding=fast")).input.steps(manifest)
+    usual = compose((*FOOD, "input.crop=0.875")).input.steps(manifest)
+    assert quick[0].params["shrink_to"] == [256, 256]
+    assert quick[1].params == {**usual[1].params, "kernel": "simd"}
+    assert quick[2:] == usual[2:]

@@ -26,6 +26,7 @@ COMMANDS = (
     Command("Evaluate", "evaluate", "loopline.cli.evaluate:evaluate", "Metrics with intervals, tables and plots."),
     Command("Bundle", "export", "loopline.cli.export:export", "Turn a run into a bundle: graph, transforms, proof."),
     Command("Bundle", "bundle", "loopline.cli.export:bundle", "show, verify: look into a bundle and recompute it."),
+    Command("Bundle", "optimize", "loopline.cli.optimize:optimize", "Make a bundle faster; what it loses is gated."),
     Command("Register", "register", "loopline.cli.registry:register", "Give a bundle a name and a version."),
     Command("Register", "promote", "loopline.cli.registry:promote", "Point an alias at a version, through the gate."),
     Command("Register", "rollback", "loopline.cli.registry:rollback", "Point an alias back at what it was before."),
@@ -33,7 +34,10 @@ COMMANDS = (
     Command("Serve", "predict", "loopline.cli.predict:predict", "Predict files with the same predictor, no server."),
     Command("Serve", "serve", "loopline.cli.serve:serve", "Serve a model over HTTP with dynamic batching."),
     Command("Serve", "ui", "loopline.cli.serve:ui", "Serve it with a page to upload, paste or photograph."),
+    Command("Serve", "api-key", "loopline.cli.api_key:api_key", "Make a key that a server takes; shown once."),
+    Command("Serve", "loadtest", "loopline.cli.loadtest:loadtest", "Load a server, and see what it carries."),
     Command("Monitor", "drift", "loopline.cli.drift:drift", "Compare the prediction log with the bundle's reference."),
+    Command("Monitor", "compare", "loopline.cli.compare:compare", "Champion and challenger, by what they answered."),
     Command("Report", "report", "loopline.cli.report:report", "new, check, html, fill: a project's Markdown report."),
     Command("Report", "audit", "loopline.cli.audit:audit", "What a project really does, proved from its files."),
 )

@@ -33,6 +33,10 @@ def _sentence(
     kind: type[BaseModel], where: str, loc: tuple[int | str, ...], problem: str, message: str, given: Any
 ) -> str:
     place = ".".join([*([where] if where else []), *map(str, loc)])
+    if not loc and problem == "value_error":
+        # Several keys that do not fit each other; all that was given is too much to show, and may hold a password.
+        said = message.removeprefix("Value error, ")
+        return f"{place}: {said}." if place else f"{said}."
     if problem == "extra_forbidden":
         known = _fields_at(kind, loc[:-1])
         guess = closest(str(loc[-1]), known)

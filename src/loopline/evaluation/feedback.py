@@ -37,7 +37,7 @@ def feedback_split(bundle: ModelBundle, rows: PredictionColumns) -> tuple[Judged
         name=FEEDBACK_SPLIT,
         digest=digest_json(sorted(zip(ids, truths, strict=True))),
         ids=ids,
-        targets_N=_targets(bundle, truths),
+        targets_N=targets_of(bundle, truths),
         input_kind=bundle.input_kind,
         confidential=bundle.reference.is_simulated,
         ratings=_ratings(rows),
@@ -47,7 +47,8 @@ def feedback_split(bundle: ModelBundle, rows: PredictionColumns) -> tuple[Judged
     return split, predicted
 
 
-def _targets(bundle: ModelBundle, truths: list[str]) -> NDArray[np.int64] | NDArray[np.float32] | NDArray[np.object_]:
+def targets_of(bundle: ModelBundle, truths: list[str]) -> NDArray[np.int64] | NDArray[np.float32] | NDArray[np.object_]:
+    """Truths as the log keeps them, texts, to targets of the bundle's task; raises `InputError` for others."""
     if bundle.task == "translation":
         return np.array(truths, dtype=object)
     try:

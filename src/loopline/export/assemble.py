@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from loopline.bundle import CARD_FILE, UNSEALED, list_files, pack_arrays, pack_reference, write_bundle
 from loopline.core.records import (
     DatasetRef,
+    Derivation,
     ModelBundle,
     Parity,
     Reference,
@@ -36,7 +37,8 @@ REFERENCE_FILE = "reference.npz"
 DRIFT_FILE = "drift.npz"
 # What two builds of an engine may differ by, see `predictor.agreement`: float32 sums in another order.
 REFERENCE_TOLERANCE = 1e-3
-MINIMUM_RUNTIME = "1.22.0"
+# The least version of each engine that a bundle may be made for.
+MINIMUM_RUNTIMES = {"onnxruntime": "1.22.0", "openvino": "2025.3"}
 _BATCH = 64
 
 
@@ -58,6 +60,9 @@ class BundleFacts:
     unit: str | None = None
     # Made-up reference inputs, where the dataset's own may not leave.
     simulated_raws: Sequence[bytes] = ()
+    # The digest of the bundle that it was made of, and how.
+    parent: str | None = None
+    derivation: Derivation | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ class BundleParts:
     reference_raws: Sequence[bytes]
     # Decoded examples, stacked, whose embeddings and outputs drift compares with.
     drift_examples: NDArray[Any]
+    # What the graph computes in, the engine that opens it unless told otherwise, and how far another one may be off.
+    role: str = "float32"
+    engine: str = "onnxruntime"
+    tolerance: float = REFERENCE_TOLERANCE
 
 
 def assemble_bundle(bundles: Path, parts: BundleParts, facts: BundleFacts, *, parity: Parity) -> Path:
@@ -99,23 +108,27 @@ def assemble_bundle(bundles: Path, parts: BundleParts, facts: BundleFacts, *, pa
         outputs=tuple(_spec(name, *kind, axes=_OUTPUT_AXES[name]) for name, kind in engine.outputs.items()),
         preprocess=pipeline.steps,
         postprocess=postprocess.steps,
-        graphs={"float32": GRAPH_FILE},
+        graphs={parts.role: GRAPH_FILE},
         label_names=facts.label_names,
         unit=facts.unit,
         run_id=facts.run_id,
         dataset=facts.dataset,
         metrics=facts.metrics,
+        parent=facts.parent,
+        derivation=facts.derivation,
         parity=parity,
         reference=Reference(
             inputs_file=REFERENCE_FILE,
             num_inputs=len(parts.reference_raws),
-            tolerance=REFERENCE_TOLERANCE,
+            tolerance=parts.tolerance,
             drift_file=DRIFT_FILE,
             drift_split=facts.held_out_split,
             num_drift=len(parts.drift_examples),
             is_simulated=bool(facts.simulated_raws),
         ),
-        runtime=Runtime(engine="onnxruntime", version=version("onnxruntime"), minimum_version=MINIMUM_RUNTIME),
+        runtime=Runtime(
+            engine=parts.engine, version=version(parts.engine), minimum_version=MINIMUM_RUNTIMES[parts.engine]
+        ),
         licence=facts.licence,
         files=list_files(files),
         created_at=facts.created_at,

@@ -44,8 +44,7 @@ def model_card(bundle: ModelBundle) -> str:
         "",
         "## Proof",
         "",
-        f"- The graph reproduced its checkpoint on {bundle.parity.num_inputs} inputs: outputs differ by at most",
-        f"  {bundle.parity.max_abs_error:.2g} (tolerance {bundle.parity.tolerance:.2g}).",
+        *_parity(bundle),
         f"- Whoever opens the bundle predicts {bundle.reference.num_inputs} raw reference inputs first.",
         *(
             ["- Those inputs are made up, because the dataset is confidential."]
@@ -55,6 +54,28 @@ def model_card(bundle: ModelBundle) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _parity(bundle: ModelBundle) -> list[str]:
+    error = f"{bundle.parity.max_abs_error:.2g} (tolerance {bundle.parity.tolerance:.2g})."
+    if bundle.parent is None:
+        words = f"- The graph reproduced its checkpoint on {bundle.parity.num_inputs} inputs: outputs differ by at most"
+        return [words, f"  {error}"]
+    lines = [
+        f"- Made of bundle `{bundle.parent[:12]}`; outputs on {bundle.parity.num_inputs} inputs differ by at most",
+        f"  {error}",
+    ]
+    if (derivation := bundle.derivation) is not None:
+        comparison = derivation.comparison
+        low, middle, high = (
+            comparison.in_points(each) for each in (comparison.low, comparison.difference, comparison.high)
+        )
+        lines += [
+            f"- By recipe `{derivation.recipe}`, against that on split `{derivation.split}`: {middle:+.2f}",
+            f"  {comparison.unit} ({low:+.2f} to {high:+.2f}), {derivation.speedup:.2f} times as fast on",
+            f"  {derivation.machine}.",
+        ]
+    return lines
 
 
 def _what_it_does(bundle: ModelBundle) -> str:

@@ -119,6 +119,23 @@ def paired_chrf(
     return _verdict("chrf", difference, differences_B, margin=margin, counts=(len(champion_N), won, lost))
 
 
+def independent_difference(
+    challenger_M: NDArray[Any], champion_N: NDArray[Any], *, seed: int = 0, num_resamples: int = 10_000
+) -> tuple[float, float, float]:
+    """The mean score of M examples minus that of N others, with its 95% interval; each side is resampled alone.
+
+    Its least and largest score join each side, as in `paired_bootstrap`: few examples prove nothing.
+    """
+    sides = [np.asarray(scores, dtype=np.float64) for scores in (challenger_M, champion_N)]
+    ends = [min(side.min() for side in sides), max(side.max() for side in sides)]
+    means_B = [
+        _resampled_means(np.append(side, ends)[:, np.newaxis], seed=seed + index, num_resamples=num_resamples)[:, 0]
+        for index, side in enumerate(sides)
+    ]
+    low, high = (float(end) for end in np.quantile(means_B[0] - means_B[1], INTERVAL))
+    return float(sides[0].mean() - sides[1].mean()), low, high
+
+
 def _checked(challenger_N: NDArray[Any], champion_N: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     challenger_N, champion_N = (np.asarray(scores_N, dtype=np.float64) for scores_N in (challenger_N, champion_N))
     if challenger_N.shape != champion_N.shape or challenger_N.ndim != 1 or len(challenger_N) == 0:

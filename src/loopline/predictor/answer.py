@@ -48,8 +48,10 @@ class LabelAnswer(Answer):
 
     def top(self, num_labels: int, label_names: Sequence[str]) -> list[tuple[str, float]]:
         """The likeliest labels with their probabilities, likeliest first; ties in the order of the labels."""
-        order = np.argsort(-self.outputs, kind="stable")[:num_labels]
-        return [(label_names[index], float(self.outputs[index])) for index in order]
+        # In Python: NumPy hands the interpreter to other threads while it sorts, and having it back can take longer.
+        probabilities = self.outputs.tolist()
+        order = sorted(range(len(probabilities)), key=probabilities.__getitem__, reverse=True)[:num_labels]
+        return [(label_names[index], probabilities[index]) for index in order]
 
 
 class ValueAnswer(Answer):

@@ -5,6 +5,7 @@ N examples, K outputs of an answer, D embedding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ from loopline.core.records import ModelBundle
 from loopline.core.tables import resolve
 from loopline.predictor.agreement import disagreement, num_changed_labels
 from loopline.predictor.answer import Answer, LabelAnswer, Predicted, ValueAnswer
-from loopline.predictor.engine import ENGINES, Engine, check_tensors
+from loopline.predictor.engine import BFLOAT16, ENGINES, Engine, check_tensors
 from loopline.transforms import Pipeline, build_pipeline, build_postprocess
 from loopline.transforms.outputs import HEADS, answer_outputs
 
-# The role of the graph that answers; later issues add quantized ones.
-GRAPH_ROLE = "float32"
-# Activations of a batch live in memory together; past some dozens a larger batch gains nothing on a CPU.
-_MAX_BATCH = 64
+# The role of the graph that answers, by what it computes in: the first of these that a bundle holds.
+GRAPH_ROLES = ("float32", "int8", "float16", BFLOAT16)
+# Activations of a batch live in memory together, some twenty times what goes in, and an engine keeps that memory: 64
+# pictures of 224×224 took 700 MB. A larger batch gains nothing on a CPU, past some dozens of the smallest examples.
+_MAX_BATCH, _MAX_BATCH_BYTES = 64, 2_500_000
 
 Array = NDArray[Any]
 
@@ -34,13 +36,17 @@ class Predictor:
     """An open bundle; every method is thread-safe, for nothing here changes after construction."""
 
     @classmethod
-    def open(cls, folder: Path, bundle: ModelBundle, *, num_threads: int = 0) -> Predictor:
+    def open(cls, folder: Path, bundle: ModelBundle, *, num_threads: int = 0, engine: str | None = None) -> Predictor:
         """Opens a bundle that `read_bundle` checked; see `open_predictor`, which whoever has a folder calls."""
-        if GRAPH_ROLE not in bundle.graphs:
-            raise ConfigError(f"bundle '{folder}' has no graph '{GRAPH_ROLE}'; it has: {', '.join(bundle.graphs)}.")
-        graph = read_file(folder, bundle, bundle.graphs[GRAPH_ROLE])
-        engine: Engine = resolve(ENGINES, bundle.runtime.engine, kind="engine")(graph, num_threads=num_threads)
-        return cls(bundle, folder, engine)
+        role = next((role for role in GRAPH_ROLES if role in bundle.graphs), None)
+        if role is None:
+            graphs = ", ".join(bundle.graphs)
+            raise ConfigError(f"bundle '{folder}' has the graphs {graphs}; expected one of {', '.join(GRAPH_ROLES)}.")
+        graph = read_file(folder, bundle, bundle.graphs[role])
+        kind = resolve(ENGINES, engine or bundle.runtime.engine, kind="engine")
+        # The graph itself is float32; computing in less is the engine's doing.
+        precision = {"precision": "bf16"} if role == BFLOAT16 else {}
+        return cls(bundle, folder, kind(graph, num_threads=num_threads, **precision))
 
     def __init__(self, bundle: ModelBundle, folder: Path, engine: Engine) -> None:
         """Takes a bundle that `read_bundle` checked and the engine that holds its graph.
@@ -103,12 +109,13 @@ class Predictor:
                     f"an array {x.dtype}{list(x.shape)} given; expected {self.pipeline.dtype} of {shape}."
                 )
         names = [output.name for output in self.bundle.outputs]
+        size = max(1, min(_MAX_BATCH, _MAX_BATCH_BYTES // (4 * math.prod(self.pipeline.input_shape))))
         batches = [
             self.engine.run(
-                {self.bundle.inputs[0].name: self.pipeline.collate(np.stack(samples[start : start + _MAX_BATCH]))},
+                {self.bundle.inputs[0].name: self.pipeline.collate(np.stack(samples[start : start + size]))},
                 names,
             )
-            for start in range(0, len(samples), _MAX_BATCH)
+            for start in range(0, len(samples), size)
         ]
         outputs = {name: np.concatenate([batch[name] for batch in batches]) for name in names}
         broken = [name for name, array in outputs.items() if not np.isfinite(array).all()]

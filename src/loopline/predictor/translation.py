@@ -104,9 +104,10 @@ class TranslationPredictor:
 
     @classmethod
     def open(
-        cls, folder: Path, bundle: ModelBundle, *, num_threads: int = 0, role: str = ROLES[0]
+        cls, folder: Path, bundle: ModelBundle, *, num_threads: int = 0, role: str | None = None
     ) -> TranslationPredictor:
-        """Opens a bundle that `read_bundle` checked; `role` chooses the graph: `float32`, or `int8` for speed."""
+        """Opens a bundle that `read_bundle` checked; `role` chooses the graph (default: the first that it has)."""
+        role = role or next((known for known in ROLES if known in bundle.graphs), ROLES[0])
         missing = [name for name in (role, ENCODER_ROLE) if name not in bundle.graphs]
         if missing:
             raise ConfigError(f"bundle '{folder}' has no graph '{missing[0]}'; it has: {', '.join(bundle.graphs)}.")

@@ -7,28 +7,47 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from loopline import __version__
 from loopline.core.errors import InvalidExample
 from loopline.prediction_log import PredictionLog
 from loopline.predictor.answer import PredictorLike
 from loopline.serving.frame import RequestFrame
-from loopline.serving.page import docs_routes, page_routes
+from loopline.serving.gate import Gate
+from loopline.serving.keys import read_keys
+from loopline.serving.lane import Bundles
+from loopline.serving.page import asset_routes, docs_routes, page_routes
+from loopline.serving.rate_limit import RateLimit
 from loopline.serving.reading import JSON
 from loopline.serving.refusals import Refusal
-from loopline.serving.routes import model_routes, refusal_of
+from loopline.serving.routes import model_routes, refusal_of, refusals_of
 from loopline.serving.service import Service
 from loopline.serving.settings import ServeSettings
+from loopline.serving.shortcut import Shortcut
+from loopline.serving.workers import ALONE, Worker
 
 
-def build_app(predictor: PredictorLike, settings: ServeSettings, *, model: str, log: PredictionLog) -> FastAPI:
+def build_app(
+    predictor: PredictorLike,
+    settings: ServeSettings,
+    *,
+    model: str,
+    log: PredictionLog,
+    worker: Worker = ALONE,
+    bundles: Bundles | None = None,
+) -> FastAPI:
     """The application that answers with `predictor`, known to callers as `model`, and writes every answer to `log`.
 
-    Its routes and their description are those of the bundle's task and input kind. The caller opens and closes the log;
-    the application's lifespan starts and stops everything else. Raises `ConfigError` for settings that would keep
-    inputs of a confidential kind.
+    `worker` says which of the processes behind one address it is in; with `bundles` it follows its alias and may have
+    challengers. Its routes and their description are those of the bundle's task and input kind. The caller opens and
+    closes the log; the application's lifespan starts and stops everything else. Raises `ConfigError` for settings that
+    would keep inputs of a confidential kind, for keys that are none, and for a challenger of another kind.
     """
-    service = Service(predictor, settings, model=model, log=log)
+    keys = read_keys(settings.api_key, settings.api_key_file)
+    service = Service(predictor, settings, model=model, log=log, worker=worker, bundles=bundles)
+    rate_per_s = settings.rate_limit_per_s
+    limit = RateLimit(rate_per_s, len(keys.names), folder=worker.folder) if rate_per_s else None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -37,27 +56,52 @@ def build_app(predictor: PredictorLike, settings: ServeSettings, *, model: str, 
             yield
         finally:
             await service.close()
+            if limit is not None:
+                limit.close()
 
     bundle = predictor.bundle
     app = FastAPI(
         title=f"Loopline: {model}",
         version=__version__,
-        description=f"Predictions of bundle `{bundle.name}`, digest `{bundle.digest}`.",
+        description=f"Predictions of `{bundle.name}`. Every answer says which bundle made it, as does `GET /model`.",
         lifespan=lifespan,
         # The framework's own pages load their scripts from a public host.
         docs_url=None,
         redoc_url=None,
+        openapi_url="/openapi.json" if settings.docs else None,
     )
     app.state.service = service
     app.state.is_stopping = False
-    app.include_router(model_routes(service))
-    app.include_router(docs_routes())
+    # With keys, any route may refuse.
+    routes = model_routes(service)
+    app.include_router(routes, responses=refusals_of(401, 429) if keys else None)
+    if settings.docs:
+        app.include_router(docs_routes())
+    if settings.docs or settings.ui:
+        app.include_router(asset_routes())
     if settings.ui:
         app.include_router(page_routes(bundle))
     for kind in (Refusal, InvalidExample, HTTPException):
         app.add_exception_handler(kind, _refused)
-    app.add_middleware(RequestFrame, telemetry=service.telemetry)
+    app.add_middleware(Shortcut, routes=routes.routes, refused=_refused)
+    if keys:
+        app.add_middleware(Gate, keys=keys, limit=limit)
+    _surround(app, service)
     return app
+
+
+def _surround(app: FastAPI, service: Service) -> None:
+    """Adds what stands before the gate."""
+    if service.settings.cors_origin:
+        # A browser asks for leave without a key, and its page may read why a request was refused.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=service.settings.cors_origin,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(RequestFrame, telemetry=service.telemetry)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -6,14 +6,14 @@
 
 A batch forms while the engine is busy, so a lone request never waits for company and a burst is answered in few calls.
 Decoding comes before batching: one that cannot be decoded fails alone. An example goes from thread to thread
-without a detour through the event loop, which costs a third of the time of a tiny model.
+without a detour through the event loop, which costs a third of the time of a tiny model. Where a process has one core,
+there are no decoder threads: the engine's decodes what it takes, for threads that take turns only lose time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import threading
 import time
 from collections import deque
@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from loopline.core.errors import LooplineError, StateError
 from loopline.predictor.answer import Answer
-from loopline.serving.inputs import Decode, Decoded
+from loopline.serving.inputs import Decoded
 from loopline.serving.refusals import not_ready, queue_full, timed_out
 from loopline.serving.settings import ServeSettings
 
@@ -32,6 +32,10 @@ T = TypeVar("T")
 
 # How long an engine thread that hangs may hold up the end of the process.
 _JOIN_TIMEOUT_S = 5.0
+
+
+# Runs in a decoder thread; may raise `InvalidExample` or a `Refusal`.
+BoundDecode = Callable[[], Decoded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Outcome:
 class _Job:
     """An example on its way; the threads fill in their parts."""
 
-    decode: Decode
+    decode: BoundDecode
     outcome: asyncio.Future[Outcome]
     decoded: Decoded | None = None
     decode_ms: float = 0.0
@@ -93,8 +97,9 @@ class Batcher:
         self.num_admitted = 0
         self._settled = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        num_decoders = settings.num_decode_threads or os.cpu_count() or 1
-        self._decoders = ThreadPoolExecutor(num_decoders, thread_name_prefix="decode")
+        self._decoders: ThreadPoolExecutor | None = None
+        if settings.num_decode_threads:
+            self._decoders = ThreadPoolExecutor(settings.num_decode_threads, thread_name_prefix="decode")
         self._engine = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -112,7 +117,8 @@ class Batcher:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        if self._decoders is not None:
+            self._decoders.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._engine.join, _JOIN_TIMEOUT_S)
 
     def check_room(self, num_examples: int) -> None:
@@ -120,7 +126,7 @@ class Batcher:
         if self.num_admitted + num_examples > self._settings.max_queue_size:
             raise queue_full(self._settings.max_queue_size)
 
-    async def submit(self, decode: Decode, *, timeout_s: float) -> Outcome:
+    async def submit(self, decode: BoundDecode, *, timeout_s: float) -> Outcome:
         """Decodes and predicts one example.
 
         Raises a 429 at once where there is no room, a 504 after `timeout_s`, a 503 where the engine fails, and whatever
@@ -129,9 +135,12 @@ class Batcher:
         self.check_room(1)
         job = _Job(decode, asyncio.get_running_loop().create_future())
         self.num_admitted += 1
-        with self._changed:
-            self._num_undecoded += 1
-        self._decoders.submit(self._decode, job)
+        if self._decoders is None:
+            self._put(job)
+        else:
+            with self._changed:
+                self._num_undecoded += 1
+            self._decoders.submit(self._prepare, job)
         try:
             async with asyncio.timeout(timeout_s):
                 return await job.outcome
@@ -142,30 +151,31 @@ class Batcher:
         finally:
             job.is_abandoned = True
 
-    def _decode(self, job: _Job) -> None:
+    def _put(self, job: _Job) -> None:
+        with self._changed:
+            job.ready_s = time.perf_counter()
+            self._ready.append(job)
+            self._changed.notify()
+
+    def _prepare(self, job: _Job) -> None:
         """In a decoder thread."""
-        started_s = time.perf_counter()
-        error: Exception | None = None
-        try:
-            if not job.is_abandoned:
-                job.decoded = job.decode()
-        except Exception as caught:  # noqa: BLE001 - carried to the request that waits for it
-            error = caught
-        job.ready_s = time.perf_counter()
-        job.decode_ms = 1000 * (job.ready_s - started_s)
+        error = _decode(job)
         with self._changed:
             self._num_undecoded -= 1
-            if job.decoded is not None:
-                self._ready.append(job)
-            self._changed.notify()
+            if job.decoded is None:
+                # Somebody may be waiting until nothing is being decoded any more.
+                self._changed.notify()
         if job.decoded is None:
             self._deliver([(job, error)])
+        else:
+            self._put(job)
 
     def _run(self) -> None:
         """In the engine's thread."""
         while jobs := self._take():
-            wanted = [job for job in jobs if not job.is_abandoned]
-            results: list[_Result] = [(job, None) for job in jobs if job.is_abandoned]
+            errors = {job: _decode(job) for job in jobs if job.decoded is None}
+            wanted = [job for job in jobs if job.decoded is not None and not job.is_abandoned]
+            results: list[_Result] = [(job, errors.get(job)) for job in jobs if job not in wanted]
             if wanted:
                 results += self._infer(wanted)
             self._deliver(results)
@@ -224,6 +234,19 @@ class Batcher:
                 job.outcome.set_exception(value)
             else:
                 job.outcome.set_result(value)
+
+
+def _decode(job: _Job) -> Exception | None:
+    """Fills in what a job decodes to; what is wrong with it, where it gives nothing."""
+    started_s = time.perf_counter()
+    error: Exception | None = None
+    try:
+        if not job.is_abandoned:
+            job.decoded = job.decode()
+    except Exception as caught:  # noqa: BLE001 - carried to the request that waits for it
+        error = caught
+    job.decode_ms = 1000 * (time.perf_counter() - started_s)
+    return error
 
 
 def sentence_of(error: Exception) -> str:

@@ -47,10 +47,13 @@ def limits_of(predictor: PredictorLike, settings: ServeSettings) -> Limits:
         max_body_bytes=settings.max_body_bytes,
         max_pixels=next(pixels, None),
         max_json_values=MAX_JSON_VALUES,
+        max_text_chars=settings.max_text_chars if predictor.bundle.input_kind == TEXT else None,
         # More would never find room in the queue.
         max_batch_examples=min(settings.max_batch_examples, settings.max_queue_size),
         max_queue_size=settings.max_queue_size,
+        max_pending_bytes=settings.max_pending_bytes,
         request_timeout_s=settings.request_timeout_s,
+        rate_limit_per_s=settings.rate_limit_per_s or None,
     )
 
 

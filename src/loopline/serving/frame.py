@@ -9,6 +9,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
+from loopline.serving.gate import send_refusal
 from loopline.serving.refusals import unexpected
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class RequestFrame:
             _LOGGER.exception("request %s failed", request_id)
             if status:
                 raise
-            await _send_unexpected(request_id, counted)
+            await send_refusal(unexpected(), request_id, counted)
         finally:
             self._count(scope, request_id, status, started_s)
 
@@ -77,15 +78,9 @@ class RequestFrame:
                 "status": status,
                 "ms": round(1000 * (time.perf_counter() - started_s), 2),
             }
+            if "key" in scope["state"]:
+                line["key"] = scope["state"]["key"]
             _ACCESS.info(json.dumps(line))
-
-
-async def _send_unexpected(request_id: str, send: Send) -> None:
-    refusal = unexpected()
-    body = refusal.body(request_id).model_dump_json().encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _request_id(scope: Scope) -> str:

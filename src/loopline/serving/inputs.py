@@ -18,7 +18,7 @@ from loopline.core.store import digest_bytes
 from loopline.predictor.answer import PredictorLike
 from loopline.serving.multipart import File, parse_files
 from loopline.serving.reading import JSON, MULTIPART, media_type, parse_json
-from loopline.serving.refusals import LOOK_AT_DOCS, wrong_type
+from loopline.serving.refusals import LOOK_AT_DOCS, text_too_long, wrong_type
 from loopline.serving.schemas import PictureBody, TextBody, ValuesBody
 
 IMAGE, TEXT, VALUES = "image", "text", "values"
@@ -39,8 +39,9 @@ class Decoded:
     sample: Any
 
 
-# Runs in a thread; may raise `InvalidExample` or a `Refusal`.
-Decode = Callable[[], Decoded]
+# From the predictor that will answer, for each decodes in its own way; runs in a thread, and may raise `InvalidExample`
+# or a `Refusal`.
+Decode = Callable[[PredictorLike], Decoded]
 
 
 def json_body(input_kind: str) -> type[Record]:
@@ -53,25 +54,31 @@ def advice(input_kind: str) -> str:
     return _ADVICE.get(input_kind, LOOK_AT_DOCS)
 
 
-def body_decoder(body: bytes, content_type: str, predictor: PredictorLike, *, max_files: int) -> Decode:
+def body_decoder(body: bytes, content_type: str, *, max_files: int) -> Decode:
     """What decodes the body of /predict, of any kind but text: one file, several files of one example, or JSON."""
     kind = media_type(content_type)
     if kind == JSON:
-        return lambda: _decode_json(body, predictor)
+        return lambda predictor: _decode_json(body, predictor)
     if kind != MULTIPART:
         raise wrong_type(kind, f"{MULTIPART} with a field 'file', or {JSON}")
-    return lambda: _decode_files(parse_files(body, content_type, field="file", max_files=max_files), predictor)
+
+    def decode(predictor: PredictorLike) -> Decoded:
+        return _decode_files(parse_files(body, content_type, field="file", max_files=max_files), predictor)
+
+    return decode
 
 
-def file_decoder(raw: bytes, predictor: PredictorLike) -> Decode:
+def file_decoder(raw: bytes) -> Decode:
     """What decodes the bytes of a file that is one example."""
-    return lambda: Decoded(raw, digest_bytes(raw), predictor.decode(raw))
+    return lambda predictor: Decoded(raw, digest_bytes(raw), predictor.decode(raw))
 
 
-def text_decoder(text: str, predictor: PredictorLike) -> Decode:
-    """What decodes a text."""
+def text_decoder(text: str, *, max_chars: int) -> Decode:
+    """What decodes a text of at most so many characters."""
 
-    def decode() -> Decoded:
+    def decode(predictor: PredictorLike) -> Decoded:
+        if len(text) > max_chars:
+            raise text_too_long(len(text), max_chars)
         try:
             raw = text.encode()
         except UnicodeEncodeError:
@@ -88,14 +95,14 @@ def _decode_files(files: Sequence[File], predictor: PredictorLike) -> Decoded:
         if len(files) > 1 and error.next_command is None:
             raise InvalidExample(error.message, next_command=_SEVERAL) from None
         raise
-    return file_decoder(raw, predictor)()
+    return file_decoder(raw)(predictor)
 
 
 def _decode_json(body: bytes, predictor: PredictorLike) -> Decoded:
     if predictor.bundle.input_kind == IMAGE:
         picture = parse_json(body, PictureBody)
         if picture.image is not None:
-            return file_decoder(_from_base64(picture.image), predictor)()
+            return file_decoder(_from_base64(picture.image))(predictor)
         values = picture.pixels
     else:
         values = parse_json(body, ValuesBody).values

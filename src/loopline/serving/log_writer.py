@@ -40,6 +40,7 @@ class LogWriter:
         # One at a time takes rows to the disk: the thread, or whoever flushes.
         self._writing = threading.Lock()
         self._has_warned = False
+        self._num_refused = 0
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -69,6 +70,7 @@ class LogWriter:
                 return False
         self._on_written(len(rows))
         self._has_warned = False
+        self._count_refused()
         return True
 
     def close(self) -> None:
@@ -87,6 +89,13 @@ class LogWriter:
             self._closing.wait(COMMIT_INTERVAL_S)
             if not self.flush():
                 self._closing.wait(_RETRY_INTERVAL_S)
+
+    def _count_refused(self) -> None:
+        """What a database refused long after it was taken here; the log has said why."""
+        num_refused = self._log.num_refused
+        if num_refused > self._num_refused:
+            self._on_dropped(num_refused - self._num_refused)
+            self._num_refused = num_refused
 
     def _drop(self, num_rows: int, reason: str) -> None:
         self._on_dropped(num_rows)

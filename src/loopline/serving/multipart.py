@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from loopline.serving.refusals import LOOK_AT_DOCS, Refusal, invalid
@@ -101,7 +101,7 @@ def parse_files(body: bytes, content_type: str, *, field: str, max_files: int) -
         parser = MultipartParser(boundary, parts.callbacks())
         parser.write(body)
         parser.finalize()
-    except MultipartParseError as error:
+    except FormParserError as error:
         raise _malformed(f"the body is no multipart: {str(error)[:200].rstrip('.')}") from None
     if not parts.is_complete and (body or parts.files):
         raise _malformed("the body ends before its last boundary")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
-from loopline.serving.refusals import body_too_large, body_too_slow, invalid, wrong_type
+from loopline.serving.refusals import body_cut_off, body_too_large, body_too_slow, invalid, memory_full, wrong_type
 from loopline.serving.settings import ServeSettings
 
 B = TypeVar("B", bound=BaseModel)
@@ -20,31 +23,78 @@ MULTIPART, JSON = "multipart/form-data", "application/json"
 MAX_JSON_VALUES = 500_000
 
 
-async def read_body(request: Request, settings: ServeSettings) -> bytes:
-    """The whole body, within the limits of size and time.
+class PendingBytes:
+    """How many bytes of bodies are in work; what a server holds in memory is bounded, however many ask at once."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.num_bytes = 0
+
+    def take(self, num_bytes: int) -> None:
+        """Counts more; raises a 429 where they would be too many."""
+        if self.num_bytes + num_bytes > self._max_bytes:
+            raise memory_full(self._max_bytes)
+        self.num_bytes += num_bytes
+
+    def give_back(self, num_bytes: int) -> None:
+        """Counts as many less."""
+        self.num_bytes -= num_bytes
+
+
+@asynccontextmanager
+async def body_of(request: Request, settings: ServeSettings, pending: PendingBytes) -> AsyncIterator[bytes]:
+    """The whole body, within the limits of size, time and memory, which it counts against until the block ends."""
+    held = _Held(pending)
+    try:
+        try:
+            async with asyncio.timeout(settings.request_timeout_s):
+                body = await _read(request, settings.max_body_bytes, held)
+        except TimeoutError:
+            raise body_too_slow(settings.request_timeout_s) from None
+        except ClientDisconnect:
+            # Nobody hears it, but it is counted as what it is.
+            raise body_cut_off() from None
+        yield body
+    finally:
+        held.give_back()
+
+
+class _Held:
+    """What one request counts against the bytes in work."""
+
+    def __init__(self, pending: PendingBytes) -> None:
+        self._pending = pending
+        self._num_bytes = 0
+
+    def take(self, num_bytes: int) -> None:
+        self._pending.take(num_bytes)
+        self._num_bytes += num_bytes
+
+    def give_back(self) -> None:
+        self._pending.give_back(self._num_bytes)
+
+
+async def _read(request: Request, limit_bytes: int, held: _Held) -> bytes:
+    """A body of at most so many bytes.
 
     A declared length over the limit is refused before anything is read. Where none is declared, what comes over the
     limit is thrown away, for a client that is still sending would not see the answer; but only as much again, and then
     the connection is closed on one that never ends.
     """
-    limit_bytes = settings.max_body_bytes
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit_bytes:
         raise body_too_large(limit_bytes)
     chunks: list[bytes] = []
     num_bytes = 0
-    try:
-        async with asyncio.timeout(settings.request_timeout_s):
-            async for chunk in request.stream():
-                num_bytes += len(chunk)
-                if num_bytes <= limit_bytes:
-                    chunks.append(chunk)
-                elif num_bytes <= 2 * limit_bytes:
-                    chunks.clear()
-                else:
-                    raise body_too_large(limit_bytes, close=True)
-    except TimeoutError:
-        raise body_too_slow(settings.request_timeout_s) from None
+    async for chunk in request.stream():
+        num_bytes += len(chunk)
+        if num_bytes <= limit_bytes:
+            held.take(len(chunk))
+            chunks.append(chunk)
+        elif num_bytes <= 2 * limit_bytes:
+            chunks.clear()
+        else:
+            raise body_too_large(limit_bytes, close=True)
     if num_bytes > limit_bytes:
         raise body_too_large(limit_bytes)
     return b"".join(chunks)
@@ -74,6 +124,8 @@ def parse_json(body: bytes, kind: type[B]) -> B:
         raise invalid("the body is nested too deeply; expected an object.", code="invalid_json") from None
     except ValueError as error:
         raise invalid(f"the body is not JSON: {error}.", code="invalid_json") from None
+    if b"\\u" in body and not _is_text(value):
+        raise invalid("the body holds half of a surrogate pair, which is no character.", code="invalid_json")
     if not isinstance(value, dict):
         fields = ", ".join(kind.model_fields)
         raise invalid(f"the body is a JSON {type(value).__name__}; expected an object with {fields}.")
@@ -82,6 +134,15 @@ def parse_json(body: bytes, kind: type[B]) -> B:
     except ValidationError as error:
         problems = [_problem(item["type"], item["loc"], item["msg"], kind) for item in error.errors()]
         raise invalid("; ".join(problems) + ".") from None
+
+
+def _is_text(value: Any) -> bool:
+    """False where a text of the value holds what no encoding can: an escape may spell half of a character."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_constant(name: str) -> Any:

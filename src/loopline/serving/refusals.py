@@ -89,6 +89,28 @@ def body_too_slow(timeout_s: float) -> Refusal:
     return Refusal(408, "body_too_slow", sentence, next_step="send it again", headers=_CLOSE)
 
 
+def body_cut_off() -> Refusal:
+    """400: the client went away in the middle."""
+    return Refusal(400, "body_cut_off", "the connection ended before the body did.", headers=_CLOSE)
+
+
+def no_http() -> Refusal:
+    """400: bytes that are no request."""
+    return Refusal(400, "malformed_request", "that is no HTTP request.", headers=_CLOSE)
+
+
+def head_too_slow(timeout_s: float) -> Refusal:
+    """408: the line and the headers of a request did not come in time."""
+    sentence = f"the head of the request did not arrive within {timeout_s:g} s."
+    return Refusal(408, "head_too_slow", sentence, next_step="send it again", headers=_CLOSE)
+
+
+def head_too_large(max_overhead_bytes: int) -> Refusal:
+    """431: a request whose headers, or whatever stands beside its body, do not end."""
+    sentence = f"the request has more than {max_overhead_bytes:,} bytes beside its body, which is the limit."
+    return Refusal(431, "head_too_large", sentence, headers=_CLOSE)
+
+
 def wrong_type(given: str, expected: str) -> Refusal:
     """415: a body of a kind that the route does not read."""
     shown = f"'{given[:100]}'" if given else "none"
@@ -105,6 +127,44 @@ def no_example(error: InvalidExample, advice: str) -> Refusal:
     return Refusal(422, "invalid_example", error.message, next_step=error.next_command or advice)
 
 
+def no_key() -> Refusal:
+    """401: a server with keys, and a request with none of them."""
+    return Refusal(
+        401,
+        "no_key",
+        "the request brings no API key that this server takes.",
+        next_step="send the header Authorization: Bearer KEY",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def too_often(wait_s: int) -> Refusal:
+    """429: more requests than the key may make."""
+    return Refusal(
+        429,
+        "rate_limited",
+        "the API key made all requests that it may make at once.",
+        next_step="try again after the time in Retry-After",
+        headers={"Retry-After": str(wait_s)},
+    )
+
+
+def memory_full(max_pending_bytes: int) -> Refusal:
+    """429: more is being read and predicted at once than the server holds in memory."""
+    return Refusal(
+        429,
+        "memory_full",
+        f"requests of {max_pending_bytes:,} bytes are in work already, which is the limit.",
+        next_step="try again after the time in Retry-After",
+        headers=_SOON,
+    )
+
+
+def log_away(reason: str) -> Refusal:
+    """503: feedback that can be kept nowhere at the moment."""
+    return Refusal(503, "log_unavailable", reason, next_step="send it again later", headers=_SOON)
+
+
 def no_such_answer(request_id: str) -> Refusal:
     """404: feedback to something that this model never answered."""
     return Refusal(
@@ -119,6 +179,12 @@ def too_many_examples(num_given: int, num_allowed: int) -> Refusal:
     """413: more examples in one request than the server takes."""
     sentence = f"{num_given:,} texts given; expected at most {num_allowed:,} in one request."
     return Refusal(413, "too_many_examples", sentence, next_step="send less at once")
+
+
+def text_too_long(num_chars: int, max_text_chars: int) -> Refusal:
+    """413: a text that would keep the engine from everybody else."""
+    sentence = f"a text of {num_chars:,} characters given; expected at most {max_text_chars:,}."
+    return Refusal(413, "text_too_long", sentence, next_step="send it in parts")
 
 
 def url_too_long(max_url_bytes: int) -> Refusal:

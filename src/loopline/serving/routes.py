@@ -16,7 +16,7 @@ from loopline.core.errors import InvalidExample
 from loopline.serving.description import describe_model, limits_of
 from loopline.serving.inputs import TEXT, Decode, advice, body_decoder, file_decoder, json_body, text_decoder
 from loopline.serving.multipart import parse_files
-from loopline.serving.reading import JSON, MULTIPART, media_type, read_body, read_json
+from loopline.serving.reading import JSON, MULTIPART, body_of, media_type, read_json
 from loopline.serving.refusals import (
     Refusal,
     no_example,
@@ -74,12 +74,16 @@ def model_routes(service: Service) -> APIRouter:
             _translate,
             summary="Translate the text in the address",
             response_model=task.prediction_kind,
-            responses=_refusals(414, 422, 429, 503, 504),
+            responses=refusals_of(413, 414, 422, 429, 503, 504),
             openapi_extra={"parameters": [_TEXT_PARAMETER]},
         )
     said = {JSON: {"schema": task.feedback_kind.model_json_schema()}}
     _post(routes, "/feedback", _feedback, "Tell what became known of an answer", answer=task.kept_kind, body=said)
     routes.include_router(_COMMON)
+    if service.settings.metrics:
+        routes.add_api_route(
+            "/metrics", _metrics, summary="Metrics in Prometheus' text format", response_class=Response
+        )
     return routes
 
 
@@ -104,51 +108,52 @@ async def _healthz() -> Response:
     responses={503: {"model": ErrorBody}},
 )
 async def _readyz(request: Request) -> Response:
-    readiness = _service(request).readiness
+    champion = _service(request).champion
+    readiness = champion.current.readiness
     if not readiness.is_ready:
         raise not_ready(readiness.reason)
-    return json_response(HealthAnswer(status="ready"))
+    return json_response(HealthAnswer(status="ready", note=champion.refusal))
 
 
-@_COMMON.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
 async def _metrics(request: Request) -> Response:
     telemetry = _service(request).telemetry
-    return Response(telemetry.text(), headers={"Content-Type": telemetry.content_type})
+    text = await asyncio.to_thread(telemetry.text)
+    return Response(text, headers={"Content-Type": telemetry.content_type})
 
 
 async def _predict(request: Request) -> Response:
     service = _service(request)
     # Before the body, too: a server that is full spends nothing on what it will refuse.
     service.check(1)
-    body = await read_body(request, service.settings)
-    decode = body_decoder(
-        body, _content_type(request), service.predictor, max_files=service.settings.max_batch_examples
-    )
-    return json_response(await service.answer(Given(request.state.request_id, request.state.started_s, decode)))
+    async with body_of(request, service.settings, service.pending) as body:
+        decode = body_decoder(body, _content_type(request), max_files=service.settings.max_batch_examples)
+        return json_response(await service.answer(Given(request.state.request_id, request.state.started_s, decode)))
 
 
 async def _predict_files(request: Request) -> Response:
     service = _service(request)
     service.check(1)
-    body, content_type = await read_body(request, service.settings), _content_type(request)
+    content_type = _content_type(request)
     if media_type(content_type) != MULTIPART:
         raise wrong_type(media_type(content_type), f"{MULTIPART} with fields 'files'")
     most = limits_of(service.predictor, service.settings).max_batch_examples
-    files = await asyncio.to_thread(parse_files, body, content_type, field="files", max_files=most)
-    return await _answer_each(request, [(name, file_decoder(raw, service.predictor)) for name, raw in files])
+    async with body_of(request, service.settings, service.pending) as body:
+        files = await asyncio.to_thread(parse_files, body, content_type, field="files", max_files=most)
+        return await _answer_each(request, [(name, file_decoder(raw)) for name, raw in files])
 
 
 async def _predict_texts(request: Request) -> Response:
     service = _service(request)
     service.check(1)
-    body = await read_body(request, service.settings)
-    text = (await asyncio.to_thread(read_json, body, _content_type(request), TextBody)).text
-    if isinstance(text, str):
-        return await _answer_text(request, text)
-    most = limits_of(service.predictor, service.settings).max_batch_examples
-    if len(text) > most:
-        raise too_many_examples(len(text), most)
-    return await _answer_each(request, [(None, text_decoder(each, service.predictor)) for each in text])
+    async with body_of(request, service.settings, service.pending) as body:
+        text = (await asyncio.to_thread(read_json, body, _content_type(request), TextBody)).text
+        if isinstance(text, str):
+            return await _answer_text(request, text)
+        most = limits_of(service.predictor, service.settings).max_batch_examples
+        if len(text) > most:
+            raise too_many_examples(len(text), most)
+        longest = service.settings.max_text_chars
+        return await _answer_each(request, [(None, text_decoder(each, max_chars=longest)) for each in text])
 
 
 async def _translate(request: Request) -> Response:
@@ -166,14 +171,14 @@ async def _translate(request: Request) -> Response:
 
 async def _feedback(request: Request) -> Response:
     service = _service(request)
-    body = await read_body(request, service.settings)
-    feedback = read_json(body, _content_type(request), service.task.feedback_kind)
-    return json_response(await asyncio.to_thread(service.keep, feedback))
+    async with body_of(request, service.settings, service.pending) as body:
+        feedback = read_json(body, _content_type(request), service.task.feedback_kind)
+        return json_response(await asyncio.to_thread(service.keep, feedback))
 
 
 async def _answer_text(request: Request, text: str) -> Response:
     service = _service(request)
-    decode = text_decoder(text, service.predictor)
+    decode = text_decoder(text, max_chars=service.settings.max_text_chars)
     return json_response(await service.answer(Given(request.state.request_id, request.state.started_s, decode)))
 
 
@@ -222,7 +227,8 @@ def _files_schema(field: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"schema": {"type": "object", "properties": {field: schema}, "required": [field]}}
 
 
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def refusals_of(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Refusals for a route's description."""
     return {status: {"model": ErrorBody} for status in statuses}
 
 
@@ -235,6 +241,6 @@ def _post(routes: APIRouter, path: str, endpoint: Endpoint, summary: str, *, ans
         methods=["POST"],
         summary=summary,
         response_model=answer,
-        responses=_refusals(*statuses),
+        responses=refusals_of(*statuses),
         openapi_extra={"requestBody": {"required": True, "content": body}},
     )

@@ -201,9 +201,15 @@ class Limits(Record):
     max_pixels: int | None
     # Numbers and lists in one JSON body.
     max_json_values: int
+    # Of one text, where inputs are texts.
+    max_text_chars: int | None
     max_batch_examples: int
     max_queue_size: int
+    # Of all bodies that are in work at once.
+    max_pending_bytes: int
     request_timeout_s: float
+    # Requests per second of each API key; None for any number.
+    rate_limit_per_s: float | None
 
 
 class ModelAnswer(Record):
@@ -238,3 +244,5 @@ class HealthAnswer(Record):
     """`alive` or `ready`; a server that is not ready answers with an error that says why."""
 
     status: str
+    # What a server that is ready has to say all the same: why the bundle that its alias points to does not answer.
+    note: str | None = None

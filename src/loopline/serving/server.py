@@ -6,10 +6,12 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 import threading
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -17,12 +19,17 @@ import uvicorn
 from fastapi import FastAPI
 
 from loopline.core.errors import StateError
-from loopline.prediction_log import open_log
+from loopline.prediction_log import open_log_to_write, prepare_log
 from loopline.predictor import open_predictor
 from loopline.predictor.answer import PredictorLike
+from loopline.predictor.choosing import choose_engine
+from loopline.serving.accepting import Acceptor
 from loopline.serving.app import build_app
 from loopline.serving.frame import ACCESS_LOGGER
+from loopline.serving.lane import Bundles
+from loopline.serving.protocol import BoundedHttp
 from loopline.serving.settings import ServeSettings
+from loopline.serving.workers import ALONE, Worker, can_fork, num_cores, run_apart, supervise
 
 # As many connections wait for the event loop as the system allows.
 _BACKLOG = 2048
@@ -30,37 +37,87 @@ _BACKLOG = 2048
 _DRAIN_S = 0.5
 
 
-def serve(predictor: Path | PredictorLike, settings: ServeSettings, *, model: str, log_path: Path) -> None:
+def serve(
+    predictor: Path | PredictorLike,
+    settings: ServeSettings,
+    *,
+    model: str,
+    log_path: Path,
+    find: Callable[[str], Path] | None = None,
+) -> None:
     """Serves a bundle's folder, or an open predictor, until SIGTERM or SIGINT; prints the address once it listens.
 
-    Writes every answer to the log at `log_path` (or `settings.log`). Before it returns, everything that was accepted
-    has its answer and its row. Raises `StateError` for an address that cannot be had and a log that cannot be written,
-    and whatever `open_predictor` raises.
+    A folder is served by `settings.num_workers` processes, an open predictor by this one. Writes every answer to the
+    log at `log_path` (or `settings.log`). Before it returns, everything that was accepted has its answer and its row.
+    With `find`, from a reference to the folder that it stands for now, the server follows its alias and may have
+    challengers. Raises `StateError` for an address that cannot be had and a log that cannot be written, and whatever
+    `open_predictor` raises.
     """
     _configure_logging(settings)
+    num_workers = _num_workers(predictor, settings)
+    place = settings.log or log_path
     # First of all: opening a large model only to find the port taken would waste everybody's time.
     with closing(_bind(settings)) as listener:
-        opened = (
-            open_predictor(predictor, num_threads=settings.num_threads) if isinstance(predictor, Path) else predictor
+        url = f"{_url(listener)}{'/ui/' if settings.ui else ''}"
+
+        share = max(1, num_cores() // num_workers)
+        num_threads = settings.num_threads or share
+        if settings.num_decode_threads == 0 and share > 1:
+            settings = settings.model_copy(update={"num_decode_threads": share})
+        engine = _engine(predictor, settings, num_threads=num_threads)
+
+        def work(worker: Worker, on_started: Callable[[], None]) -> None:
+            open_bundle = partial(open_predictor, num_threads=num_threads, engine=engine)
+            bundles = None if find is None else Bundles(find, open_bundle)
+            opened = open_bundle(predictor) if isinstance(predictor, Path) else predictor
+            with open_log_to_write(place, spool_folder=log_path.parent, max_spool_rows=settings.log_spool_rows) as log:
+                app = build_app(opened, settings, model=model, log=log, worker=worker, bundles=bundles)
+                _Server(app, settings, on_started).run(sockets=[listener])
+
+        if num_workers == 1:
+            work(ALONE, partial(_announce, model, url, opens_page=settings.open))
+            return
+        # Made and brought up to date by one process, before several want to.
+        prepare_log(place, spool_folder=log_path.parent)
+        supervise(
+            work,
+            num_workers=num_workers,
+            on_ready=partial(_announce, model, url, opens_page=settings.open),
+            # While anyone has the socket open, the system goes on taking connections that nobody will answer.
+            on_stop=listener.close,
+            stop_timeout_s=settings.shutdown_timeout_s,
         )
-        with open_log(settings.log or log_path) as log:
-            app = build_app(opened, settings, model=model, log=log)
-            config = uvicorn.Config(
-                app,
-                # Not uvloop, even where it is installed: it gains nothing here, and under a burst it accepts so slowly
-                # that a shutdown resets hundreds of connections.
-                loop="asyncio",
-                backlog=_BACKLOG,
-                access_log=False,
-                log_config=None,
-                timeout_graceful_shutdown=max(1, int(settings.shutdown_timeout_s)),
-                lifespan="on",
-                server_header=False,
-            )
-            url = f"{_url(listener)}{'/ui/' if settings.ui else ''}"
-            server = _Server(config, app, model=model, url=url, opens_page=settings.open)
-            with _stopping(server):
-                server.run(sockets=[listener])
+
+
+def _num_workers(predictor: Path | PredictorLike, settings: ServeSettings) -> int:
+    """How many processes answer; raises `StateError` where several are asked for that cannot be made."""
+    if isinstance(predictor, Path) and can_fork():
+        return settings.num_workers or num_cores()
+    if settings.num_workers > 1:
+        raise StateError(
+            f"num_workers {settings.num_workers} given; several processes need Linux, a bundle's folder, and a process "
+            "without threads.",
+            next_command="loopline serve MODEL --num-workers 1",
+        )
+    return 1
+
+
+def _engine(predictor: Path | PredictorLike, settings: ServeSettings, *, num_threads: int) -> str | None:
+    """The engine to open bundles with, None for their own; `auto` is measured, and what it found is said."""
+    if settings.engine != "auto" or not isinstance(predictor, Path):
+        return settings.engine
+    choose = partial(choose_engine, predictor, num_threads=num_threads)
+    choice = run_apart(choose) if can_fork() else choose()
+    print(choice, file=sys.stderr, flush=True)
+    return choice.engine
+
+
+def _announce(model: str, url: str, *, opens_page: bool) -> None:
+    """Says where the model is served, now that it answers."""
+    print(f"serving {model} at {url}", flush=True)
+    if opens_page:
+        # In a thread of its own: some browsers are waited for until they are closed.
+        threading.Thread(target=webbrowser.open, args=[url], daemon=True).start()
 
 
 def _configure_logging(settings: ServeSettings) -> None:
@@ -78,34 +135,77 @@ def _configure_logging(settings: ServeSettings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it answers, and goes on answering for a moment once it is told to stop."""
+    """Tells when it answers, takes its share of the connections, and answers for a moment more once it shall stop."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, *, model: str, url: str, opens_page: bool) -> None:
-        super().__init__(config)
+    def __init__(self, app: FastAPI, settings: ServeSettings, on_started: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                # The one loop that tells of readable sockets everywhere. Not uvloop, even where it is installed: it
+                # gains nothing here.
+                loop="asyncio:SelectorEventLoop",
+                http=BoundedHttp,
+                ws="none",
+                access_log=False,
+                log_config=None,
+                timeout_graceful_shutdown=max(1, int(settings.shutdown_timeout_s)),
+                lifespan="on",
+                server_header=False,
+            )
+        )
         self._app = app
-        self._model = model
-        self._url = url
-        self._opens_page = opens_page
+        self._head_timeout_s = settings.request_timeout_s
+        self._worker: Worker = app.state.service.worker
+        self._on_started = on_started
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        with _stopping(self):
+            super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        if self.started:
-            print(f"serving {self._model} at {self._url}", flush=True)
-            if self._opens_page:
-                # In a thread of its own: some browsers are waited for until they are closed.
-                threading.Thread(target=webbrowser.open, args=[self._url], daemon=True).start()
+        # Uvicorn starts everything but the listening, which is ours.
+        await super().startup(sockets=[])
+        if not self.started:
+            return
+        self._acceptors = [
+            Acceptor(listener, self._connect, num_open=self._num_connections, worker=self._worker)
+            for listener in sockets or ()
+        ]
+        for acceptor in self._acceptors:
+            acceptor.start()
+        self._on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Every 0.1 s; True ends the server."""
+        for acceptor in self._acceptors:
+            acceptor.publish()
+        return self._worker.is_orphan or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Refuses new connections at once, and answers what is on its way on open ones before it closes those.
 
         Uvicorn alone closes every connection that has no request in work, even where one is about to arrive.
         """
-        for listener in (*self.servers, *(sockets or ())):
-            listener.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         # Only now: a client whose connection ends comes back, and must find the door closed, not closing.
         self._app.state.is_stopping = True
         await asyncio.sleep(_DRAIN_S)
-        await super().shutdown(sockets=sockets)
+        await super().shutdown()
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        # What uvicorn itself makes of each connection, within limits.
+        protocol = partial(
+            BoundedHttp,
+            head_timeout_s=self._head_timeout_s,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        await asyncio.get_running_loop().connect_accepted_socket(protocol, accepted)
+
+    def _num_connections(self) -> int:
+        return len(self.server_state.connections)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What the routes share: one request's example goes in, its answer comes out and into the log.
 
-batcher (decode in threads, predict in batches) → answer, metrics → log (writer thread)
+lane (decode in threads, predict in batches) → answer, metrics → log (writer thread)
 """
 
 from __future__ import annotations
@@ -9,20 +9,27 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
-from loopline.core.errors import ConfigError, UnknownName
-from loopline.core.records import Record
+from loopline.core.errors import ConfigError, StateError, UnknownName
+from loopline.core.records import Prediction, Record
 from loopline.prediction_log import LogRow, PredictionLog, float32_bytes, microseconds
 from loopline.predictor.answer import PredictorLike
-from loopline.serving.batcher import Batcher, Outcome
+from loopline.serving.batcher import Outcome
 from loopline.serving.inputs import Decode
-from loopline.serving.log_writer import LogWriter
+from loopline.serving.lane import Bundles, Lane, LaneEvents, OpenBundle, check_same_question
+from loopline.serving.log_writer import COMMIT_INTERVAL_S, LogWriter
 from loopline.serving.readiness import Readiness
-from loopline.serving.refusals import no_such_answer, not_ready
+from loopline.serving.reading import PendingBytes
+from loopline.serving.refusals import log_away, no_such_answer, not_ready
 from loopline.serving.schemas import FeedbackBody, PredictAnswer, Timings
 from loopline.serving.settings import ServeSettings
-from loopline.serving.tasks import TASKS
+from loopline.serving.tasks import TaskInterface, Truth
 from loopline.serving.telemetry import STAGES, Telemetry
+from loopline.serving.traffic import Shadow, Traffic, parse_split
+from loopline.serving.watch import AliasWatch, is_alias
+from loopline.serving.workers import ALONE, Worker
 
 
 @dataclass(frozen=True)
@@ -36,53 +43,95 @@ class Given:
 
 
 class Service:
-    """An open predictor with its queue, threads, metrics and log; between `start` and `close` it answers."""
+    """The lanes of a server with their metrics and log; between `start` and `close` it answers."""
 
-    def __init__(self, predictor: PredictorLike, settings: ServeSettings, *, model: str, log: PredictionLog) -> None:
-        """Raises `ConfigError` where inputs shall be kept that may not leave."""
-        bundle = predictor.bundle
-        if settings.log_inputs and bundle.reference.is_simulated:
-            raise ConfigError(
-                f"log_inputs given; bundle '{bundle.name}' was made of confidential data, whose like is not kept.",
-                next_command=f"loopline serve {model} --no-log-inputs",
-            )
-        self.predictor = predictor
+    def __init__(
+        self,
+        predictor: PredictorLike,
+        settings: ServeSettings,
+        *,
+        model: str,
+        log: PredictionLog,
+        worker: Worker = ALONE,
+        bundles: Bundles | None = None,
+    ) -> None:
+        """Opens the challengers; without `bundles` there can be none, and the bundle stays as it is.
+
+        Raises `ConfigError` where inputs shall be kept that may not leave, or a challenger answers another question.
+        """
         self.settings = settings
         self.model = model
         self.log = log
-        self.task = TASKS[bundle.task](predictor, num_probabilities=settings.num_probabilities)
-        self.telemetry = Telemetry(model=model, bundle=bundle, task=self.task)
+        self.worker = worker
+        self.pending = PendingBytes(settings.max_pending_bytes)
+        self._bundles = bundles
+        self._lanes: dict[str, Lane] = {}
+        self.champion = self._add_lane(model, predictor)
+        self.telemetry = Telemetry(bundle=predictor.bundle, task=self.task, worker=worker)
+        self._traffic = Traffic(self.champion)
+        if settings.split is not None:
+            split = parse_split(settings.split)
+            self._traffic = Traffic(self.champion, self._challenger(split.reference), split.share)
+        self._shadow: Shadow | None = None
+        if settings.shadow is not None:
+            challenger = self._challenger(settings.shadow)
+            self._shadow = Shadow(challenger, self.telemetry, rate=settings.shadow_rate)
+        for lane in self._lanes.values():
+            self.telemetry.answers_with(lane.model, lane.current.bundle.digest)
+
+    @property
+    def predictor(self) -> PredictorLike:
+        """What answers now."""
+        return self.champion.current.predictor
+
+    @property
+    def task(self) -> TaskInterface[Any, Any]:
+        """How it answers."""
+        return self.champion.current.task
+
+    @property
+    def readiness(self) -> Readiness:
+        """Whether it may."""
+        return self.champion.current.readiness
 
     async def start(self) -> None:
         """Starts the threads and predicts the reference inputs; call it inside the running loop."""
         settings, telemetry = self.settings, self.telemetry
-        self.readiness = Readiness(
-            self.predictor.verify, interval_s=settings.verify_interval_s, on_change=telemetry.ready.set
-        )
-        self.batcher = Batcher(
-            self.predictor.predict, settings, on_batch=telemetry.batch_size.observe, on_failure=self._engine_failed
-        )
         self.writer = LogWriter(
             self.log,
             max_rows=settings.log_buffer_rows,
             on_written=telemetry.rows_written.inc,
             on_dropped=telemetry.rows_dropped.inc,
         )
-        telemetry.watch_queue(lambda: self.batcher.num_admitted)
-        self.batcher.start()
-        await self.readiness.start()
+        telemetry.watch_log(lambda: self.log.num_waiting)
+        for lane in self._lanes.values():
+            await lane.start()
+        self._watches = [
+            AliasWatch(lane, self._bundles, telemetry, interval_s=settings.watch_interval_s)
+            for lane in self._lanes.values()
+            if self._bundles is not None and settings.watch_interval_s and is_alias(lane.model)
+        ]
+        for watch in self._watches:
+            # At once, too: a process that was started again may be the only one that has not seen a promotion.
+            await watch.look()
+            watch.start()
 
     async def close(self) -> None:
         """Answers what was accepted, then writes the log to its end."""
-        await self.batcher.close()
-        await self.readiness.close()
+        for watch in self._watches:
+            await watch.close()
+        if self._shadow is not None:
+            await self._shadow.close()
+        for lane in self._lanes.values():
+            await lane.close()
         await asyncio.to_thread(self.writer.close)
 
     def check(self, num_examples: int) -> None:
         """Raises a 503 where the model is not ready and a 429 where so many examples find no room."""
-        if not self.readiness.is_ready:
-            raise not_ready(self.readiness.reason)
-        self.batcher.check_room(num_examples)
+        current = self.champion.current
+        if not current.readiness.is_ready:
+            raise not_ready(current.readiness.reason)
+        current.batcher.check_room(num_examples)
 
     async def answer(self, given: Given) -> PredictAnswer:
         """Decodes, predicts and logs one example.
@@ -90,66 +139,127 @@ class Service:
         Raises `InvalidExample` for one that is none, a 429 where there is no room, a 504 where it takes too long,
         a 503 where predicting fails.
         """
+        lane = self._traffic.lane_of(given.request_id)
+        depth = self.telemetry.queue_depth
+        depth.inc()
+        try:
+            bundle, outcome, timings = await self._ask(given, lane)
+        finally:
+            depth.dec()
+        self._count(outcome, timings)
+        if self._shadow is not None and self._shadow.lane is not lane:
+            # From now on its time counts: its answer is late by as much as the other one took.
+            again = Given(given.request_id, time.perf_counter(), given.decode)
+            self._shadow.show(given.request_id, partial(self._ask, again))
+        return bundle.task.prediction_kind(
+            request_id=given.request_id,
+            model=lane.model,
+            bundle_digest=bundle.bundle.digest,
+            batch_size=outcome.batch_size,
+            timings_ms=timings,
+            **bundle.task.fields(outcome.answer),
+        )
+
+    def keep(self, feedback: FeedbackBody) -> Record:
+        """Keeps what became known of an answer; blocks on the disk. Raises a 404, a 422, or a 503 without the log."""
+        task = self.task
+        truth = task.truth(feedback)
+        # The answer may still be on its way to the log.
+        self.writer.flush()
+        row = self._label(feedback.request_id, truth)
+        if row is None and self.worker.num_workers > 1:
+            # Or in another process, which commits what it has.
+            time.sleep(2 * COMMIT_INTERVAL_S)
+            row = self._label(feedback.request_id, truth)
+        if row is None:
+            raise no_such_answer(feedback.request_id)
+        answer, verdict = task.kept(row, feedback)
+        self.telemetry.feedback.labels(verdict).inc()
+        return answer
+
+    def _add_lane(self, model: str, predictor: PredictorLike) -> Lane:
+        # A challenger that is not ready leaves the server as ready as it was.
+        on_ready = self._challenger_turned if self._lanes else self._champion_turned
+        events = LaneEvents(on_batch=self._batch_ran, on_failure=self._engine_failed, on_ready=on_ready)
+        lane = self._lanes[model] = Lane(model, predictor, self.settings, events)
+        return lane
+
+    def _challenger(self, reference: str) -> Lane:
+        """The lane of a challenger, opened where it is not yet."""
+        if reference == self.model or self._bundles is None:
+            raise ConfigError(
+                f"challenger '{reference}' of '{self.model}' given; expected another model of a registry.",
+                next_command="loopline models",
+            )
+        if reference not in self._lanes:
+            predictor = self._bundles.open(self._bundles.find(reference))
+            check_same_question(self.predictor.bundle, predictor.bundle, reference)
+            self._add_lane(reference, predictor)
+        return self._lanes[reference]
+
+    async def _ask(self, given: Given, lane: Lane) -> tuple[OpenBundle, Outcome, Timings]:
+        """One example through one lane and into the log."""
+        bundle = lane.current
         rest_s = given.started_s + self.settings.request_timeout_s - time.perf_counter()
-        outcome = await self.batcher.submit(given.decode, timeout_s=max(rest_s, 0.0))
+        decode = partial(given.decode, bundle.predictor)
+        outcome = await bundle.batcher.submit(decode, timeout_s=max(rest_s, 0.0))
         timings = Timings(
             decode_ms=outcome.decode_ms,
             queue_ms=outcome.queue_ms,
             infer_ms=outcome.infer_ms,
             total_ms=1000 * (time.perf_counter() - given.started_s),
         )
-        self._record(given.request_id, outcome, timings)
-        return self._answer(given.request_id, outcome, timings)
+        self.writer.put(self._row(given.request_id, lane.model, bundle, outcome, timings))
+        return bundle, outcome, timings
 
-    def keep(self, feedback: FeedbackBody) -> Record:
-        """Keeps what became known of an answer; blocks on the disk. Raises a 404 or a 422."""
-        truth = self.task.truth(feedback)
-        # The answer may still be on its way to the log.
-        self.writer.flush()
-        try:
-            row = self.log.label(feedback.request_id, truth.label, rating=truth.rating, model=self.model)
-        except UnknownName:
-            raise no_such_answer(feedback.request_id) from None
-        answer, verdict = self.task.kept(row, feedback)
-        self.telemetry.feedback.labels(verdict).inc()
-        return answer
+    def _batch_ran(self, size: int) -> None:
+        self.telemetry.batch_size.observe(size)
 
-    def _answer(self, request_id: str, outcome: Outcome, timings: Timings) -> PredictAnswer:
-        return self.task.prediction_kind(
-            request_id=request_id,
-            model=self.model,
-            bundle_digest=self.predictor.bundle.digest,
-            batch_size=outcome.batch_size,
-            timings_ms=timings,
-            **self.task.fields(outcome.answer),
-        )
-
-    def _record(self, request_id: str, outcome: Outcome, timings: Timings) -> None:
-        answer, decoded, bundle = outcome.answer, outcome.decoded, self.predictor.bundle
-        self.telemetry.count(answer)
-        for stage in STAGES:
-            self.telemetry.latency.labels(stage).observe(getattr(timings, f"{stage}_ms") / 1000)
-        self.writer.put(
-            LogRow(
-                request_id=request_id,
-                created_us=microseconds(datetime.now(UTC)),
-                model=self.model,
-                bundle_digest=bundle.digest,
-                input_digest=decoded.digest,
-                embedding=float32_bytes(answer.embedding),
-                outputs=float32_bytes(answer.outputs),
-                predicted=answer.predicted,
-                status="ok",
-                batch_size=outcome.batch_size,
-                decode_ms=timings.decode_ms,
-                queue_ms=timings.queue_ms,
-                infer_ms=timings.infer_ms,
-                total_ms=timings.total_ms,
-                output_names=self.task.output_names,
-                input_bytes=decoded.raw if self.settings.log_inputs else None,
-            )
-        )
-
-    def _engine_failed(self, error: Exception) -> None:
+    def _engine_failed(self) -> None:
         self.telemetry.engine_failures.inc()
-        self.readiness.broke(error)
+
+    def _champion_turned(self, is_ready: bool) -> None:
+        self.telemetry.ready.set(is_ready)
+
+    def _challenger_turned(self, is_ready: bool) -> None:
+        self.telemetry.challenger_ready.set(is_ready)
+
+    def _count(self, outcome: Outcome, timings: Timings) -> None:
+        self.telemetry.count(outcome.answer)
+        for stage in STAGES:
+            self.telemetry.stages[stage].observe(getattr(timings, f"{stage}_ms") / 1000)
+
+    def _row(self, request_id: str, model: str, bundle: OpenBundle, outcome: Outcome, timings: Timings) -> LogRow:
+        answer, decoded = outcome.answer, outcome.decoded
+        return LogRow(
+            request_id=request_id,
+            created_us=microseconds(datetime.now(UTC)),
+            model=model,
+            bundle_digest=bundle.bundle.digest,
+            input_digest=decoded.digest,
+            embedding=float32_bytes(answer.embedding),
+            outputs=float32_bytes(answer.outputs),
+            predicted=answer.predicted,
+            status="ok",
+            batch_size=outcome.batch_size,
+            decode_ms=timings.decode_ms,
+            queue_ms=timings.queue_ms,
+            infer_ms=timings.infer_ms,
+            total_ms=timings.total_ms,
+            output_names=bundle.task.output_names,
+            input_bytes=decoded.raw if self.settings.log_inputs else None,
+        )
+
+    def _label(self, request_id: str, truth: Truth) -> Prediction | None:
+        """Keeps the truth with what every lane said to the request; the champion's row, or else that of a split."""
+        found = None
+        # The champion last: its row came into the log no later than a shadow's, so that a look which finds the shadow's
+        # finds it, too, though another process may be writing both at this moment.
+        for model in reversed(self._lanes):
+            try:
+                found = self.log.label(request_id, truth.label, rating=truth.rating, model=model)
+            except UnknownName:
+                continue
+            except StateError as error:
+                raise log_away(error.message) from None
+        return found

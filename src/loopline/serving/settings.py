@@ -31,20 +31,58 @@ class ServeSettings(Record):
     )
     request_timeout_s: float = Field(30.0, gt=0, description="Longest that a request may take before it gets 504.")
     max_body_bytes: int = Field(20_000_000, ge=1, description="Largest body of a request; a larger one gets 413.")
+    max_pending_bytes: int = Field(
+        256_000_000, ge=1, description="Most bytes of bodies in work at once; more are refused with 429."
+    )
+    max_text_chars: int = Field(10_000, ge=1, description="Longest text in characters; a longer one gets 413.")
     max_batch_examples: int = Field(64, ge=1, description="Most examples in one request.")
     num_probabilities: int = Field(0, ge=0, description="Likeliest labels that an answer lists; 0 lists all.")
-    num_threads: int = Field(0, ge=0, description="Threads of the engine; 0 for one per core.")
-    num_decode_threads: int = Field(0, ge=0, description="Threads that decode; 0 for one per core.")
+    num_workers: int = Field(0, ge=0, le=1024, description="Processes that answer; 0 for one per core.")
+    num_threads: int = Field(
+        0, ge=0, description="Threads of each process's engine; 0 shares the cores between the processes."
+    )
+    engine: str | None = Field(
+        None,
+        min_length=1,
+        description="Engine instead of the bundle's own (onnxruntime, openvino, onnxruntime-cuda, tensorrt); "
+        "auto takes the quickest after a second with each.",
+    )
+    num_decode_threads: int = Field(
+        0, ge=0, description="Threads of each process that decode; 0 for one per core, and none where it has one core."
+    )
     verify_interval_s: float = Field(
         5.0, gt=0, description="Time between two tries to predict the reference inputs while the server is not ready."
     )
     shutdown_timeout_s: float = Field(60.0, gt=0, description="Longest that shutting down waits for open requests.")
     ui: bool = Field(False, description="Serve a page at /ui to ask the model: pictures, bands, numbers or text.")
     open: bool = Field(False, description="Open the page in a browser once the server answers; needs the page.")
-    log: Path | None = Field(None, description="File of the prediction log; none for the workspace's.")
+    shadow: str | None = Field(None, description="Challenger that sees a share of the requests, and answers nobody.")
+    shadow_rate: float = Field(0.1, gt=0, le=1, description="Share of the requests that the shadow sees.")
+    split: str | None = Field(None, description="Challenger that answers a share of the requests: MODEL=SHARE.")
+    watch_interval_s: float = Field(
+        2.0, ge=0, description="Time between two looks at what an alias points to; 0 looks once, at the start."
+    )
+    api_key: tuple[str, ...] = Field(
+        (), description="NAME:SHA256 of a key that callers need, from `loopline api-key`; repeatable."
+    )
+    api_key_file: Path | None = Field(None, description="File with such keys, one a line.")
+    rate_limit_per_s: float = Field(
+        0.0, ge=0, le=1_000_000, description="Requests per second that each API key may make; 0 for any number."
+    )
+    cors_origin: tuple[str, ...] = Field(
+        (), description="Origin whose pages may ask this server from a browser, as https://example.org; repeatable."
+    )
+    docs: bool = Field(True, description="Serve /docs and /openapi.json.")
+    metrics: bool = Field(True, description="Serve /metrics.")
+    log: str | None = Field(
+        None, description="The prediction log: a file, or postgresql://HOST/DATABASE; none for the workspace's."
+    )
     log_inputs: bool = Field(False, description="Keep the raw inputs in the prediction log, not only their digests.")
     log_buffer_rows: int = Field(
         10_000, ge=1, description="Most predictions that wait for the log's disk; more are dropped and counted."
+    )
+    log_spool_rows: int = Field(
+        1_000_000, ge=1, description="Most predictions that wait on this machine's disk for a database that is away."
     )
     access_log: bool = Field(
         False, description="Write one JSON line per request to standard error, without its payload."
@@ -54,6 +92,18 @@ class ServeSettings(Record):
     def _there_is_a_page_to_open(self) -> Self:
         if self.open and not self.ui:
             raise ValueError("there is no page to open; expected ui, too")
+        return self
+
+    @model_validator(mode="after")
+    def _limits_have_keys(self) -> Self:
+        if self.rate_limit_per_s and not self.api_key and self.api_key_file is None:
+            raise ValueError("rate_limit_per_s is a limit per API key; expected api_key or api_key_file, too")
+        return self
+
+    @model_validator(mode="after")
+    def _bodies_fit(self) -> Self:
+        if self.max_pending_bytes < self.max_body_bytes:
+            raise ValueError("max_pending_bytes is less than max_body_bytes; expected room for one body at least")
         return self
 
 

@@ -119,12 +119,6 @@ def _open_translating_run(run: Run, signature: Signature, folder: Path) -> Subje
 
 def _open_bundle(predictor: PredictorLike) -> Subject:
     bundle = predictor.bundle
-
-    def predict(reader: SplitReader, cache: Path) -> Predicted:
-        if isinstance(predictor, Predictor):
-            return _predict_arrays(reader, predictor.pipeline, cache, lambda x_N: predictor.predict_columns(list(x_N)))
-        return _predict_raws(reader, predictor)
-
     return Subject(
         "bundle",
         bundle.digest,
@@ -134,8 +128,15 @@ def _open_bundle(predictor: PredictorLike) -> Subject:
         bundle.label_names,
         bundle.unit,
         _stated_coverage(bundle.postprocess),
-        predict,
+        lambda reader, cache: predict_split(predictor, reader, cache),
     )
+
+
+def predict_split(predictor: PredictorLike, reader: SplitReader, cache: Path) -> Predicted:
+    """An open bundle's answers to a whole split: from the decoded cache, or from raw texts."""
+    if isinstance(predictor, Predictor):
+        return _predict_arrays(reader, predictor.pipeline, cache, lambda x_N: predictor.predict_columns(list(x_N)))
+    return _predict_raws(reader, predictor)
 
 
 def _stated_coverage(postprocess: Sequence[TransformStep]) -> float | None:

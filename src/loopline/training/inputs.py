@@ -15,6 +15,7 @@ from pydantic import Field
 from loopline.core.errors import ConfigError
 from loopline.core.records import Component, DatasetManifest, TransformStep
 from loopline.networks import NetworkConfig
+from loopline.transforms import faster_steps
 
 if TYPE_CHECKING:
     from loopline.snapshots import Snapshot
@@ -62,6 +63,8 @@ class ImageInput(InputConfig):
     # `stretch` changes the aspect ratio; `cover` keeps it and cuts what stands over.
     fit: Literal["stretch", "cover"] = "stretch"
     resampling: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] | None = "bilinear"
+    # `fast` divides large JPEGs while it decodes them and resizes with vector code; pixels differ a little.
+    decoding: Literal["exact", "fast"] = "exact"
     # Share of the resized picture's sides that a centred crop keeps.
     crop: float | None = Field(default=1.0, gt=0, le=1)
     # Whose mean and standard deviation: those of the train split, or those of the network's pretrained weights.
@@ -104,12 +107,13 @@ class ImageInput(InputConfig):
         }
         normalize = {"mean": list(self.mean or mean), "std": list(self.std or std)}
         cropped = TransformStep(name="center_crop", params={"height": self.height, "width": self.width})
-        return (
+        steps = (
             TransformStep(name="decode_image", params={"mode": self.mode}),
             TransformStep(name="resize", params=resize),
             *([cropped] if self.crop < 1 else []),
             TransformStep(name="normalize", params=normalize),
         )
+        return faster_steps(steps) if self.decoding == "fast" else steps
 
 
 class BandsInput(InputConfig):

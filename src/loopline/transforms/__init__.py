@@ -13,6 +13,7 @@ from loopline.transforms.pipeline import (
     Postprocess,
     build_pipeline,
     build_postprocess,
+    faster_steps,
     image_steps,
 )
 from loopline.transforms.step import BatchTransform, Decode, OutputTransform, SampleTransform, Transform
@@ -29,5 +30,6 @@ __all__ = [
     "Transform",
     "build_pipeline",
     "build_postprocess",
+    "faster_steps",
     "image_steps",
 ]

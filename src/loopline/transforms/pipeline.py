@@ -174,6 +174,21 @@ def image_steps(
     return build_pipeline(steps).steps
 
 
+def faster_steps(steps: Sequence[TransformStep]) -> tuple[TransformStep, ...]:
+    """The same preprocess of pictures, with the quick ways chosen: JPEGs divided while decoded, vector code to resize.
+
+    Pixels differ a little from those of `steps`, so a network is judged again with them. Other kinds stay as they are.
+    """
+    sizes = [step.params for step in steps if step.name == "resize"]
+    if not sizes:
+        return tuple(steps)
+    added: dict[str, dict[str, Any]] = {
+        "decode_image": {"shrink_to": [sizes[0]["height"], sizes[0]["width"]]},
+        "resize": {"kernel": "simd"},
+    }
+    return tuple(TransformStep(name=step.name, params={**step.params, **added.get(step.name, {})}) for step in steps)
+
+
 def _fixed(shape: Shape) -> tuple[int, ...]:
     lengths = tuple(length for length in shape if length is not None)
     if len(lengths) != len(shape):

@@ -37,11 +37,14 @@ from loopline.core.records.evaluation import (
     SentenceExample,
     ValueExample,
 )
+from loopline.core.records.load import LoadStep, LoadTest, SloResult
+from loopline.core.records.optimization import Candidate, Derivation, Optimization, Speed
 from loopline.core.records.prediction import Prediction
 from loopline.core.records.record import Component, Digest, Name, Record, Time, utc_now
 from loopline.core.records.registry import AliasMove, ModelVersion
 from loopline.core.records.resume import ResumeProof
 from loopline.core.records.run import Artifact, CodeState, DatasetRef, Environment, Run, RunKind, RunStatus
+from loopline.core.records.served import ServedComparison, ServedSide
 from loopline.core.records.signature import Signature
 from loopline.core.records.sweep import (
     Choice,
@@ -62,6 +65,7 @@ __all__ = [
     "Audit",
     "BundleCheck",
     "CalibrationBin",
+    "Candidate",
     "ChannelStatistics",
     "Choice",
     "ClassRow",
@@ -69,6 +73,7 @@ __all__ = [
     "Component",
     "DatasetManifest",
     "DatasetRef",
+    "Derivation",
     "Digest",
     "Dimension",
     "DriftReport",
@@ -85,10 +90,13 @@ __all__ = [
     "IntRange",
     "Item",
     "LevelBand",
+    "LoadStep",
+    "LoadTest",
     "Metric",
     "ModelBundle",
     "ModelVersion",
     "Name",
+    "Optimization",
     "PairedComparison",
     "Parity",
     "Prediction",
@@ -102,12 +110,16 @@ __all__ = [
     "RunStatus",
     "Runtime",
     "SentenceExample",
+    "ServedComparison",
+    "ServedSide",
     "Severity",
     "Shard",
     "Signature",
     "SkippedFile",
+    "SloResult",
     "SnapshotCheck",
     "SnapshotDiff",
+    "Speed",
     "Split",
     "SplitDiff",
     "Sweep",

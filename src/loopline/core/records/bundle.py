@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from loopline.core.records.dataset import InputKind, Task
+from loopline.core.records.optimization import Derivation
 from loopline.core.records.record import Digest, Name, Record, Time
 from loopline.core.records.run import DatasetRef
 
@@ -102,13 +103,21 @@ class ModelBundle(Record):
     run_id: Name
     dataset: DatasetRef
     metrics: dict[str, float] = {}
+    # The bundle that this one was made of by `loopline optimize`, and what that cost and gained.
     parent: Digest | None = None
+    derivation: Derivation | None = None
     parity: Parity
     reference: Reference
     runtime: Runtime
     licence: str
     files: dict[str, FileEntry]
     created_at: Time
+
+    @model_validator(mode="after")
+    def _derivation_has_a_parent(self) -> Self:
+        if self.derivation is not None and self.parent is None:
+            raise ValueError("a derivation needs the parent that it is of")
+        return self
 
     @model_validator(mode="after")
     def _files_are_listed(self) -> Self:

@@ -183,6 +183,10 @@ class PairedComparison(Record):
         """What the figures of the sentence are counted in."""
         return _UNITS[self.metric][0]
 
+    def in_points(self, difference: float) -> float:
+        """A difference of this comparison in its unit: shares as points of a hundred."""
+        return _UNITS[self.metric][1] * difference
+
     @property
     def sentence(self) -> str:
         """The comparison in words, with the figures that it was judged by."""

@@ -63,14 +63,21 @@ def page_routes(bundle: ModelBundle) -> APIRouter:
 
 
 def docs_routes() -> APIRouter:
-    """The description of the routes at /docs, and the files that it and the page at /ui/ need; read once, now."""
+    """The description of the routes at /docs."""
     routes = APIRouter(include_in_schema=False)
     content = _page("docs", root="./")
-    assets = {name: (_FOLDER / name).read_bytes() for name in _ASSETS}
 
     @routes.get("/docs")
     async def docs() -> Response:
         return Response(content, media_type=_HTML, headers=_HEADERS)
+
+    return routes
+
+
+def asset_routes() -> APIRouter:
+    """The files that /docs and the page at /ui/ need; read once, now."""
+    routes = APIRouter(include_in_schema=False)
+    assets = {name: (_FOLDER / name).read_bytes() for name in _ASSETS}
 
     @routes.get("/ui/{name}")
     async def asset(name: str) -> Response:

@@ -17,11 +17,27 @@ export function element(tag, className, ...content) {
   return made;
 }
 
+// Where a server has keys: kept until this tab is closed, and asked for once.
+const KEY = "loopline-api-key";
+let mayAskForKey = true;
+
+// True where there is another key to try than the one that was refused.
+function foundKey(refused) {
+  if (sessionStorage.getItem(KEY) !== refused) return true;
+  const given = mayAskForKey ? window.prompt("This server needs an API key. Yours:") : null;
+  mayAskForKey = false;
+  if (given) sessionStorage.setItem(KEY, given.trim());
+  return Boolean(given);
+}
+
 // Resolves to the JSON of a success; rejects with {message, next} for everything else, a dead server included.
 export async function ask(path, options = {}) {
+  const key = sessionStorage.getItem(KEY);
+  const headers = key === null ? options.headers : { ...options.headers, Authorization: `Bearer ${key}` };
   let response;
   try {
-    response = await fetch(new URL(path, ROOT), options);
+    response = await fetch(new URL(path, ROOT), { ...options, headers });
+    if (response.status === 401 && foundKey(key)) return ask(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw { message: "The server does not answer.", next: "Is it running? Start it again with loopline ui MODEL." };

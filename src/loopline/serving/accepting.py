@@ -1,0 +1,98 @@
+"""Who takes the next connection: of workers that share a listening socket, one that has no more than the others.
+
+Left to the system, whichever process wakes first takes a whole burst, and the cores next to it stay idle for as long as
+those connections stay open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+
+from loopline.serving.workers import Worker
+
+_LOGGER = logging.getLogger(__name__)
+# How long, for each connection that it has more than another, a worker leaves the next one to its siblings before it
+# takes it after all: they may hang. A process that wants a busy core waits some milliseconds for it.
+_DEFER_S = 0.005
+# Out of file descriptors: others must end first.
+_EXHAUSTED_S = 0.1
+
+Connect = Callable[[socket.socket], Awaitable[object]]
+
+
+class Acceptor:
+    """Takes connections off a listening socket, one at a time, between `start` and `close`."""
+
+    def __init__(
+        self, listener: socket.socket, connect: Connect, *, num_open: Callable[[], int], worker: Worker
+    ) -> None:
+        """`connect` makes a connection of an accepted socket; `num_open` says how many there are."""
+        self._listener = listener
+        self._connect = connect
+        self._num_open = num_open
+        self._counts = [0] if worker.connections is None else worker.connections
+        self._index = worker.index
+        self._tasks: set[asyncio.Future[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        listener.setblocking(False)
+
+    def start(self) -> None:
+        """Begins to accept; call it inside the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._listener.fileno(), self._take_turn)
+
+    def publish(self) -> int:
+        """Tells the other workers how many connections this one has, and returns it."""
+        count = self._counts[self._index] = self._num_open() + len(self._tasks)
+        return count
+
+    def close(self) -> None:
+        """Takes what waits already, which would be reset with the socket, and closes it; a second call does nothing."""
+        if self._listener.fileno() < 0:
+            return
+        self._loop.remove_reader(self._listener.fileno())
+        while self._take():
+            pass
+        if self._timer is not None:
+            self._timer.cancel()
+        self._listener.close()
+
+    def _take_turn(self) -> None:
+        surplus = self.publish() - min(self._counts)
+        if surplus <= 0:
+            self._take()
+            return
+        # Not by waiting for the socket again, which stays readable until somebody takes what waits there.
+        self._loop.remove_reader(self._listener.fileno())
+        self._timer = self._loop.call_later(_DEFER_S * surplus, self._take_after_all)
+
+    def _take_after_all(self) -> None:
+        self._timer = None
+        self._loop.add_reader(self._listener.fileno(), self._take_turn)
+        self._take()
+
+    def _take(self) -> bool:
+        """Accepts one connection; False where a sibling was quicker or none can be had."""
+        try:
+            accepted, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            _LOGGER.error("a connection cannot be accepted: %s", error)
+            self._loop.remove_reader(self._listener.fileno())
+            self._timer = self._loop.call_later(_EXHAUSTED_S, self._take_after_all)
+            return False
+        accepted.setblocking(False)
+        task = asyncio.ensure_future(self._connect(accepted))
+        self._tasks.add(task)
+        task.add_done_callback(self._connected)
+        self.publish()
+        return True
+
+    def _connected(self, task: asyncio.Future[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            _LOGGER.warning("a connection was lost before its first byte: %s", task.exception())

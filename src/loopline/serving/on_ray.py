@@ -1,0 +1,156 @@
+"""The same application as replicas on a Ray cluster, as many as the load asks for. The only module that knows Ray.
+
+The bundle travels to every node through Ray's object store, as bytes that each replica checks again: nodes need
+Loopline installed, and no folder in common.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import tempfile
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import ray
+from fastapi import FastAPI
+from ray import serve
+
+from loopline.bundle import read_bundle
+from loopline.core.errors import ConfigError, InputError, StateError
+from loopline.core.store import write_bytes
+from loopline.prediction_log import open_log_to_write
+from loopline.predictor import open_predictor
+from loopline.serving.app import build_app
+from loopline.serving.scaling import RaySettings
+from loopline.serving.settings import ServeSettings
+
+APPLICATION = "loopline"
+
+
+class Replica:
+    """One process of the application, on whichever node Ray starts it."""
+
+    def __init__(
+        self, files: Mapping[str, bytes], settings: ServeSettings, *, model: str, num_threads: int, log_place: str
+    ) -> None:
+        """Lays the bundle's files into a folder of its own and opens them as any server does."""
+        self._opened = ExitStack()
+        folder = Path(self._opened.enter_context(tempfile.TemporaryDirectory(prefix="loopline-replica-")))
+        for name, data in files.items():
+            write_bytes(folder / "bundle" / name, data)
+        predictor = open_predictor(folder / "bundle", num_threads=num_threads)
+        # Rows that wait for a database outlive the replica: the next one on this node sends them.
+        spool_folder = Path(tempfile.gettempdir()) / "loopline-spool"
+        spool_folder.mkdir(exist_ok=True)
+        log = self._opened.enter_context(
+            open_log_to_write(log_place, spool_folder=spool_folder, max_spool_rows=settings.log_spool_rows)
+        )
+        self._app = build_app(predictor, settings, model=model, log=log)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Asked by Ray, once."""
+        return self._app
+
+    async def check_health(self) -> None:
+        """Asked by Ray, again and again; a replica that does not predict its reference inputs is replaced."""
+        if not self._app.state.service.readiness.is_ready:
+            raise StateError("the replica does not reproduce its reference predictions.")
+
+    def __del__(self) -> None:
+        self._opened.close()
+
+
+def deploy(folder: Path, settings: ServeSettings, scaling: RaySettings, *, model: str, log_path: Path) -> str:
+    """Starts or replaces the application on the cluster and returns its address, once it answers.
+
+    Replicas are replaced one after the other, so that running it again with another bundle loses no request. Raises
+    `ConfigError` for a prediction log that would stay on the nodes, and what `read_bundle` raises.
+    """
+    _check(settings, scaling)
+    bundle = read_bundle(folder)
+    files = {name: (folder / name).read_bytes() for name in (*bundle.files, "bundle.json")}
+    if not ray.is_initialized():
+        ray.init(address=scaling.ray_address, log_to_driver=False, logging_level=logging.WARNING)
+    serve.start(proxy_location="HeadOnly", http_options={"host": settings.host, "port": settings.port})
+    deployment = serve.deployment(
+        name=APPLICATION,
+        ray_actor_options={"num_cpus": scaling.cores_per_replica},
+        autoscaling_config={
+            "min_replicas": scaling.min_replicas,
+            "max_replicas": scaling.max_replicas,
+            "target_ongoing_requests": scaling.target_requests,
+        },
+        # Ours refuses with 429 what is too much; Ray only has to hand over more than that.
+        max_ongoing_requests=settings.max_queue_size + 1,
+        health_check_period_s=settings.verify_interval_s,
+        graceful_shutdown_timeout_s=settings.shutdown_timeout_s,
+    )(serve.ingress()(Replica))
+    application = deployment.bind(
+        _Files(ray.put(files)),
+        settings,
+        model=model,
+        num_threads=settings.num_threads or scaling.cores_per_replica,
+        log_place=settings.log or str(log_path.absolute()),
+    )
+    serve.run(application, name=APPLICATION, route_prefix="/")
+    return f"http://{settings.host}:{settings.port}"
+
+
+def serve_on_ray(folder: Path, settings: ServeSettings, scaling: RaySettings, *, model: str, log_path: Path) -> None:
+    """Deploys the application, prints its address, and takes it away again on SIGTERM or SIGINT.
+
+    On a cluster that was running before (`scaling.ray_address`), the application goes on without this process, until
+    `ray.serve.delete` or `serve shutdown` ends it.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    url = deploy(folder, settings, scaling, model=model, log_path=log_path)
+    print(f"serving {model} at {url}", flush=True)
+    if scaling.ray_address is not None:
+        return
+    stop.wait()
+    serve.shutdown()
+    ray.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
+
+
+class _Files(Mapping[str, bytes]):
+    """Files in Ray's object store; fetched by whoever looks into them first."""
+
+    def __init__(self, reference: Any) -> None:
+        self._reference = reference
+        self._files: dict[str, bytes] | None = None
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._fetched()[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._fetched())
+
+    def __len__(self) -> int:
+        return len(self._fetched())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_Files, (self._reference,))
+
+    def _fetched(self) -> dict[str, bytes]:
+        if self._files is None:
+            found: dict[str, bytes] = ray.get(self._reference)
+            self._files = found
+        return self._files
+
+
+def _check(settings: ServeSettings, scaling: RaySettings) -> None:
+    if settings.port == 0:
+        raise InputError("port 0 given; Ray's proxy needs to know its port, as --port 8000.")
+    if scaling.ray_address is not None and not (settings.log or "").startswith("postgresql://"):
+        raise ConfigError(
+            "replicas on other machines cannot write a prediction log on this one; expected one by its URL.",
+            next_command="loopline serve MODEL --on ray --log postgresql://HOST/DATABASE",
+        )
+    if settings.shadow is not None or settings.split is not None:
+        raise ConfigError("a cluster serves one bundle; shadow and split need a server on one machine.")

@@ -1,0 +1,102 @@
+"""HTTP with an end: a head that is too long or comes too slowly is refused, as is a body that is mostly not body.
+
+Uvicorn reads a head of any length and waits for it for ever; the routes only see requests whose head is complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from loopline.serving.refusals import Refusal, head_too_large, head_too_slow, no_http
+
+# Of one request beside its body: line, headers, the sizes of chunks, trailers. More than the most that is read at once,
+# which may hold several requests.
+MAX_OVERHEAD_BYTES = 512 * 1024
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Uvicorn's own protocol, within limits."""
+
+    def __init__(
+        self, *, head_timeout_s: float, config: Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        """All but the first is what Uvicorn gives its protocols."""
+        super().__init__(config, server_state, app_state)
+        self._head_timeout_s = head_timeout_s
+        # Of the loop's clock, since when a head is waited for; None while none is.
+        self._head_since_s: float | None = None
+        # Of the connection, and of the request that is being read.
+        self._num_delivered_bytes = 0
+        self._num_body_bytes = 0
+        self._num_overhead_bytes = 0
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as Uvicorn's
+        """Begins to wait for the first head."""
+        super().connection_made(transport)
+        self._head_since_s = self.loop.time()
+        self._patience = self.loop.call_later(self._head_timeout_s, self._check_patience)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Waits no more."""
+        if self._patience is not None:
+            self._patience.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Refuses what goes on and on."""
+        num_delivered_bytes = self._num_delivered_bytes
+        super().data_received(data)
+        self._num_overhead_bytes += len(data) - (self._num_delivered_bytes - num_delivered_bytes)
+        # Chunks of one byte each are overhead, too: an honest client needs less than there is body.
+        if self._num_overhead_bytes > MAX_OVERHEAD_BYTES + self._num_body_bytes:
+            self._refuse(head_too_large(MAX_OVERHEAD_BYTES))
+
+    def on_message_begin(self) -> None:
+        """Counts anew."""
+        super().on_message_begin()
+        self._head_since_s = self.loop.time()
+        self._num_body_bytes = self._num_overhead_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """From here on the routes watch the time."""
+        self._head_since_s = None
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Counts what is body."""
+        self._num_delivered_bytes += len(body)
+        self._num_body_bytes += len(body)
+        super().on_body(body)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is refused in the shape of every refusal."""
+        self._refuse(no_http())
+
+    def _check_patience(self) -> None:
+        """Once per time-out and not per request: a timer of each would cost more than the rest of this class."""
+        rest_s = self._head_timeout_s
+        if self._head_since_s is not None:
+            rest_s -= self.loop.time() - self._head_since_s
+        if rest_s <= 0:
+            self._refuse(head_too_slow(self._head_timeout_s))
+        else:
+            self._patience = self.loop.call_later(rest_s, self._check_patience)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if self.transport.is_closing():
+            return
+        request_id = uuid.uuid4().hex
+        body = refusal.body(request_id).model_dump_json().encode()
+        head = (
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\nx-request-id: {request_id}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(STATUS_LINE[refusal.status] + head.encode() + body)
+        self.transport.close()

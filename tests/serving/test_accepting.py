@@ -1,0 +1,108 @@
+"""Who takes a connection: one that has no more than its siblings, at once; one that has more, after a while."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loopline.serving.accepting import Acceptor
+from loopline.serving.workers import ALONE, Worker
+
+
+@dataclass
+class Taken:
+    """Keeps what an acceptor hands over."""
+
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    async def connect(self, accepted: socket.socket) -> None:
+        self.sockets.append(accepted)
+
+
+@asynccontextmanager
+async def accepting(worker: Worker) -> AsyncIterator[tuple[Acceptor, Taken, tuple[str, int]]]:
+    listener, taken = socket.create_server(("127.0.0.1", 0)), Taken()
+    acceptor = Acceptor(listener, taken.connect, num_open=lambda: len(taken.sockets), worker=worker)
+    address = listener.getsockname()
+    acceptor.start()
+    try:
+        yield acceptor, taken, address
+    finally:
+        acceptor.close()
+        for accepted in taken.sockets:
+            accepted.close()
+
+
+def of_two() -> Worker:
+    return Worker(0, 2, Path(), memoryview(bytearray(8)).cast("i"))
+
+
+async def until(taken: Taken, number: int) -> None:
+    async with asyncio.timeout(10):
+        while len(taken.sockets) < number:  # noqa: ASYNC110 - the system makes it true
+            await asyncio.sleep(0.001)
+
+
+def test_alone_it_takes_everything() -> None:
+    async def scenario() -> None:
+        async with accepting(ALONE) as (_, taken, address):
+            clients = [socket.create_connection(address) for _ in range(5)]
+            await until(taken, 5)
+            for client in clients:
+                client.close()
+
+    asyncio.run(scenario())
+
+
+def test_with_more_than_a_sibling_it_waits_and_takes_after_all() -> None:
+    """A sibling that hangs keeps nobody waiting; the shared counts say what each has."""
+
+    async def scenario() -> None:
+        worker = of_two()
+        assert worker.connections is not None
+        async with accepting(worker) as (acceptor, taken, address):
+            loop = asyncio.get_running_loop()
+            clients = [socket.create_connection(address)]
+            await until(taken, 1)
+            assert list(worker.connections) == [1, 0]
+            started_s = loop.time()
+            clients.append(socket.create_connection(address))
+            await until(taken, 2)
+            assert loop.time() - started_s >= 0.004
+            worker.connections[1] = 7
+            clients.append(socket.create_connection(address))
+            await until(taken, 3)
+            taken.sockets.pop().close()
+            assert acceptor.publish() == 2
+            assert list(worker.connections) == [2, 7]
+            for client in clients:
+                client.close()
+
+    asyncio.run(scenario())
+
+
+def test_closing_takes_what_waits_already() -> None:
+    """A client that is in the queue is not reset; one that comes later is refused."""
+
+    async def scenario() -> None:
+        worker = of_two()
+        assert worker.connections is not None
+        async with accepting(worker) as (acceptor, taken, address):
+            clients = [socket.create_connection(address) for _ in range(3)]
+            acceptor.close()
+            await until(taken, 3)
+            try:
+                socket.create_connection(address).close()
+            except ConnectionRefusedError:
+                refused = True
+            else:
+                refused = False
+            assert refused
+            for client in clients:
+                client.close()
+
+    asyncio.run(scenario())

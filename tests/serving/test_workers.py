@@ -1,0 +1,187 @@
+"""Several processes behind one address: connections are shared out, a killed worker is replaced, all end together."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loopline.core.errors import StateError
+from loopline.prediction_log import open_log
+from loopline.serving import workers
+from loopline.serving.server import serve
+from loopline.serving.settings import ServeSettings
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="worker processes are forked on Linux only")
+
+Server = Callable[..., AbstractContextManager[Any]]
+KIND = {"Content-Type": "multipart/form-data; boundary=a-boundary"}
+
+
+def children(process_id: int) -> list[int]:
+    """The processes that a process has started and that run."""
+    return [int(number) for number in Path(f"/proc/{process_id}/task/{process_id}/children").read_text().split()]
+
+
+def num_connections(process_id: int, port: int) -> int:
+    """How many open connections to `port` a process holds."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{process_id}/fd").iterdir():
+        target = str(descriptor.readlink())
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(line[9] in inodes and line[1].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def test_connections_are_shared_out(server: Server, body_of: Callable[..., bytes], picture: bytes) -> None:
+    """Of a burst of twelve connections each of three workers has some, and every one is answered."""
+    with server("--num-workers", "3") as process:
+        three = children(process.popen.pid)
+        assert len(three) == 3
+        connections = [http.client.HTTPConnection("127.0.0.1", process.port, timeout=30) for _ in range(12)]
+        for connection in connections:
+            connection.connect()
+        for connection in connections:
+            connection.request("POST", "/predict", body_of(picture), KIND)
+        assert [connection.getresponse().status for connection in connections] == [200] * 12
+        counts = [num_connections(worker, process.port) for worker in three]
+        assert sum(counts) == 12
+        assert min(counts) >= 2, counts
+        for connection in connections:
+            connection.close()
+        assert process.stop() == 0
+
+
+def test_a_killed_worker_comes_back(server: Server, body_of: Callable[..., bytes], picture: bytes) -> None:
+    """Killed under load: requests of the others are all answered, a new one answers, and the log is whole."""
+    body, statuses, broken, may_end = body_of(picture), [], [], threading.Event()
+    answered: list[str] = []
+
+    def work(port: int) -> None:
+        while not may_end.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            try:
+                while not may_end.is_set():
+                    connection.request("POST", "/predict", body, KIND)
+                    response = connection.getresponse()
+                    response.read()
+                    statuses.append(response.status)
+                    answered.append(response.headers["x-request-id"])
+            except (OSError, http.client.HTTPException):
+                broken.append(port)
+            finally:
+                connection.close()
+
+    with server("--num-workers", "2") as process:
+        threads = [threading.Thread(target=work, args=(process.port,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        until(lambda: len(statuses) > 100)
+        first, second = children(process.popen.pid)
+        num_held = num_connections(first, process.port)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(children(process.popen.pid)) == 2)
+        so_far = len(statuses)
+        until(lambda: len(statuses) > so_far + 200)
+        may_end.set()
+        for thread in threads:
+            thread.join()
+        assert second in children(process.popen.pid)
+        assert process.stop() == 0
+    assert set(statuses) == {200}
+    # Only those whose process was killed; one may have come between the count and the kill.
+    assert len(broken) <= num_held + 1
+    assert "was ended by SIGKILL; a new one starts" in (process.log.parent.parent / "server.err").read_text()
+    connection = sqlite3.connect(process.log)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+    with open_log(process.log) as log:
+        # What the killed one had not committed yet is lost: the rows of a twentieth of a second.
+        assert log.count() >= len(answered) - 100
+
+
+def test_workers_end_with_their_supervisor(server: Server) -> None:
+    """A supervisor that is killed leaves nobody behind."""
+    with server("--num-workers", "2") as process:
+        left = children(process.popen.pid)
+        process.popen.kill()
+        process.popen.wait(10)
+        until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in left))
+
+
+def test_a_worker_that_never_answers_ends_the_server(
+    server: Server, bundle_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a worker refuses with is the sentence that the command ends with."""
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    for path in bundle_folder.iterdir():
+        (changed / path.name).write_bytes(path.read_bytes())
+    (changed / "graph.onnx").write_bytes(b"no graph")
+    with pytest.raises(AssertionError), server("--num-workers", "2", bundle=changed):
+        pass
+    said = (tmp_path / "server.err").read_text()
+    assert "error: '" in said
+    assert "was changed: it has 8 bytes" in said
+    assert "Traceback" not in said
+
+
+def test_several_workers_need_a_process_without_threads(bundle_folder: Path, tmp_path: Path) -> None:
+    may_end = threading.Event()
+    thread = threading.Thread(target=may_end.wait)
+    thread.start()
+    try:
+        with pytest.raises(StateError, match="num_workers 2 given; several processes need Linux"):
+            serve(bundle_folder, ServeSettings(port=0, num_workers=2), model="m", log_path=tmp_path / "log.db")
+    finally:
+        may_end.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("num_workers", ["1", "2"])
+def test_auto_says_which_engine_it_took_and_why(
+    server: Server, body_of: Callable[..., bytes], picture: bytes, tmp_path: Path, num_workers: str
+) -> None:
+    """The trials are told on standard error, and the server answers with the quickest."""
+    with server("--engine", "auto", "--num-workers", num_workers) as process:
+        assert process.post(body_of(picture))[0] == 200
+        assert len(children(process.popen.pid)) == (0 if num_workers == "1" else 2)
+        assert process.stop() == 0
+    said = (tmp_path / "server.err").read_text()
+    assert "the quickest on the reference inputs (" in said
+    assert "tensorrt: " in said
+
+
+def test_an_engine_that_cannot_open_the_bundle_ends_the_server(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError), server("--engine", "tensorrtt"):
+        pass
+    assert "engine 'tensorrtt' of bundle 'tiny' does not exist" in (tmp_path / "server.err").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "cores"), [("max 100000", sys.maxsize), ("150000 100000", 2), ("50000 100000", 1), ("", sys.maxsize)]
+)
+def test_a_containers_quota_bounds_the_processes(tmp_path: Path, content: str, cores: int) -> None:
+    """A container of one and a half cores on a large machine gets two processes."""
+    (tmp_path / "cpu.max").write_text(content)
+    assert workers._quota_cores(tmp_path / "cpu.max") == cores
+    assert workers._quota_cores(tmp_path / "none") == sys.maxsize
+    assert 1 <= workers.num_cores() <= (os.cpu_count() or 1)
