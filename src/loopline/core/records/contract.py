@@ -34,7 +34,7 @@ class MemoryRule(Record):
 class DiskRule(Record):
     """What a container may write: nothing but the folders named here."""
 
-    writable: tuple[str, ...] = ("/tmp",)
+    writable: tuple[str, ...] = ("/tmp",)  # noqa: S108 - of the container, not of this machine
     # Whether what lies there counts as memory, as it does where the folder is one in memory.
     counts_as_memory: bool
     # None: as much as there is memory or disk.

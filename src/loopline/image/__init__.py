@@ -1,0 +1,27 @@
+"""Image: Dockerfiles from a project's pins, a guard over what an engine is sent, and the build."""
+
+from __future__ import annotations
+
+from loopline.image.building import (
+    Context,
+    ImageOptions,
+    Platform,
+    build,
+    check_context,
+    dockerfile_of,
+    prepare_context,
+)
+from loopline.image.dockerfile import Accelerator, Kind, dockerfile
+
+__all__ = [
+    "Accelerator",
+    "Context",
+    "ImageOptions",
+    "Kind",
+    "Platform",
+    "build",
+    "check_context",
+    "dockerfile",
+    "dockerfile_of",
+    "prepare_context",
+]
