@@ -144,7 +144,8 @@ def open_google(scopes: Sequence[str] = _SCOPES) -> Google:
     try:
         credentials, project = google.auth.default(scopes=list(scopes))
         http = google_auth_httplib2.AuthorizedHttp(credentials, http=httplib2.Http(timeout=_TIMEOUT_S))
-        credentials.refresh(google_auth_httplib2.Request(httplib2.Http(timeout=_TIMEOUT_S)))
+        wire = google_auth_httplib2.Request(httplib2.Http(timeout=_TIMEOUT_S))
+        credentials.refresh(wire)  # type: ignore[no-untyped-call] # the library types some
     except GoogleAuthError as error:
         raise NoCredentials(f"no usable credentials for Google Cloud: {_first_line(error)}", next_command=_LOGIN) from (
             None
