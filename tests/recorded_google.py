@@ -32,7 +32,7 @@ class Request:
         self.host = parts.netloc
         self.path = unquote(parts.path)
         self.query = parse_qs(parts.query)
-        self.body = json.loads(body) if body else None
+        self.body: Any = json.loads(body) if body else {}
 
     @property
     def key(self) -> str:
