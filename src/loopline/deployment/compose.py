@@ -46,9 +46,7 @@ class Compose:
 
     def deploy(self, order: Order, folder: str, tools: Tools, prove: Prove) -> Outcome:
         if order.share_percent != 100:
-            raise StateError(
-                "one host has one server; a share of traffic needs cloudrun, vertex-endpoint or kubernetes."
-            )
+            raise StateError("one host has one server; to share traffic, take cloudrun, vertex-endpoint or kubernetes.")
         address = f"http://127.0.0.1:{order.settings.service.port}"
         try:
             tools.run(_words(folder, "up", "--detach", "--wait"))

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc] # PyYAML has no types
     """Indents lists inside mappings, as people do; repeats a value instead of naming it."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:

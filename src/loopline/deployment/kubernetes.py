@@ -47,9 +47,7 @@ class Kubernetes:
         }
         return [
             Step(title="everything that differs", kind="command", text=" ".join(words["apply"])),
-            Step(
-                title="new pods, one by one, each before an old one goes", kind="command", text=" ".join(words["wait"])
-            ),
+            Step(title="new pods, each before an old one goes", kind="command", text=" ".join(words["wait"])),
             PROOF,
             Step(title="only where one of these failed", kind="command", text=" ".join(words["undo"])),
         ]

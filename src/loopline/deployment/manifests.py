@@ -96,16 +96,12 @@ def service(order: Order) -> dict[str, Any]:
 def autoscaler(order: Order) -> dict[str, Any]:
     """More pods while the processors are busy, fewer after five quiet minutes."""
     limits = order.settings.service
+    busy = {"type": "Utilization", "averageUtilization": 70}
     spec = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": order.name},
         "minReplicas": max(1, limits.min_instances),
         "maxReplicas": limits.max_instances,
-        "metrics": [
-            {
-                "type": "Resource",
-                "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}},
-            }
-        ],
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": busy}}],
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 300}},
     }
     metadata = _metadata(order, order.name, labels(order))

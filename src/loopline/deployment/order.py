@@ -27,7 +27,7 @@ class Order:
 
     name: str
     model: str
-    bundle: ModelBundle, Step
+    bundle: ModelBundle
     bundle_folder: Path
     # A whole address, as an engine pushes and a platform pulls it.
     image: str
@@ -72,9 +72,7 @@ def run_command(words: Sequence[str]) -> str:
         raise StateError(f"'{words[0]}' is not installed, and it is what does this.") from None
     if done.returncode != 0:
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_SHOWN_LINES:])
-        raise StateError(
-            f"'{' '.join(words[:4])} …' ended with {done.returncode}: {said}", next_command=" ".join(words)
-        )
+        raise StateError(f"'{words[0]}' ended with {done.returncode}: {said}", next_command=" ".join(words))
     return done.stdout
 
 

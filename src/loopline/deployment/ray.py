@@ -40,7 +40,7 @@ def ray_service(order: Order) -> dict[str, Any]:
     }
     spec = {
         "serveConfigV2": yaml_text({"applications": [application]}),
-        "rayClusterConfig": _cluster(order.image, order, num_workers=(0, limits.max_instances)),
+        "rayClusterConfig": _cluster(order, num_workers=(0, limits.max_instances)),
     }
     metadata = {"name": order.name, "namespace": limits.namespace, "labels": labels(order)}
     return {"apiVersion": "ray.io/v1", "kind": "RayService", "metadata": metadata, "spec": spec}
@@ -66,7 +66,7 @@ def ray_job(name: str, *, image: str, overrides: Sequence[str], settings: CloudS
     return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec}
 
 
-def _cluster(image: str, order: Order, *, num_workers: tuple[int, int]) -> dict[str, Any]:
+def _cluster(order: Order, *, num_workers: tuple[int, int]) -> dict[str, Any]:
     pod = pod_spec(order)
     server = {key: value for key, value in pod["containers"][0].items() if not key.endswith("Probe")}
     head = {**server, "name": "ray-head", "ports": [{"name": "serve", "containerPort": 8000}]}

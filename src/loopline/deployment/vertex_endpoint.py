@@ -33,12 +33,12 @@ class VertexEndpoint:
     def steps(self, order: Order) -> list[Step]:
         return [
             Step(
-                title="the model, unless this bundle is there",
+                title="the model",
                 kind="request",
                 text=f"POST {API} {_MODELS}.upload model.json",
             ),
             Step(
-                title="the endpoint, unless it is there",
+                title="the endpoint, where there is none",
                 kind="request",
                 text=f"POST {API} {_ENDPOINTS}.create endpoint.json",
             ),
@@ -116,10 +116,8 @@ class VertexEndpoint:
         numbers = {item["model"].partition("@")[0]: item["id"] for item in live.get("deployedModels", ())}
         if previous.partition("@")[0] not in numbers:
             others = dict.fromkeys(numbers.values(), 0)
-            body = {
-                "deployedModel": _deployed(previous, settings, deployment.name),
-                "trafficSplit": {"0": 100, **others},
-            }
+            chosen = _deployed(previous, settings, deployment.name)
+            body = {"deployedModel": chosen, "trafficSplit": {"0": 100, **others}}
             _operate(google, settings, f"{_ENDPOINTS}.deployModel", {"endpoint": endpoint}, body, tools)
         else:
             _send_traffic(google, settings, endpoint, {numbers[previous.partition("@")[0]]: 100})
@@ -149,12 +147,8 @@ def upload_body(order: Order) -> dict[str, Any]:
         "healthRoute": HEALTH_ROUTE,
         "env": [{"name": name, "value": value} for name, value in order.environment.items()],
     }
-    model = {
-        "displayName": f"{order.name}-{order.bundle.digest[:12]}",
-        "containerSpec": container,
-        "labels": order.labels,
-    }
-    return {"model": model}
+    name = f"{order.name}-{order.bundle.digest[:12]}"
+    return {"model": {"displayName": name, "containerSpec": container, "labels": order.labels}}
 
 
 def endpoint_body(order: Order) -> dict[str, Any]:
