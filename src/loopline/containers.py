@@ -5,15 +5,19 @@ Beside `loop`, and of its layer: it hands the guard what other stages know of se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loopline.core.errors import InputError
-from loopline.core.records.image import ImageBuild
-from loopline.core.workspace import Workspace
+from loopline.core.records import Contract, ContractRun, ImageBuild
+from loopline.core.workspace import HOME_VARIABLE, Workspace
 
 if TYPE_CHECKING:
+    from loopline.contract import Subject
     from loopline.image import Accelerator, Context, ImageOptions, Kind
 
 
@@ -76,6 +80,106 @@ def image_context(
     )
     check_context(context, secrets=_credentials, samples=lambda paths: find_samples(list(paths), workspace=place))
     return context
+
+
+def run_contract(
+    name: str,
+    service: str | None = None,
+    *,
+    is_image: bool = False,
+    overrides: Sequence[str] = (),
+    memory_mib: int | None = None,
+    workspace: Workspace | None = None,
+) -> ContractRun:
+    """Runs the server of a model, or an image (`is_image`), as the platform of contract `name` would.
+
+    A contract of jobs trains with `overrides`. The server is asked with the bundle's first reference input. Raises
+    `UnknownName` for a contract that does not exist, and `InputError` for a service without a model or an image.
+    """
+    from loopline.contract import read_contract, run_job, run_service
+
+    place = workspace or Workspace.default()
+    contract = read_contract(name)
+    if service is None and (is_image or contract.kind == "service"):
+        raise InputError(
+            f"contract '{name}' was given nothing to run; expected a model or, with --image, an image.",
+            next_command=f"loopline run --contract {name} NAME@champion",
+        )
+    with tempfile.TemporaryDirectory(prefix="loopline-image-") as scratch:
+        root = Path(scratch) / "root"
+        if service is None:
+            return run_job(contract, _training(contract, overrides, place), memory_mib=memory_mib)
+        if is_image:
+            subject, bundle = _unpacked(service, root, overrides), root / "srv" / "model"
+        else:
+            bundle = _bundle_folder(service, place).resolve()
+            subject = _own(service, "serve", [str(bundle)], {str(bundle): bundle}, {})
+        if contract.kind == "job":
+            return run_job(contract, subject, memory_mib=memory_mib)
+        return run_service(contract, subject, example=_example(bundle), memory_mib=memory_mib)
+
+
+def _unpacked(tag: str, root: Path, arguments: Sequence[str]) -> Subject:
+    """An image, as it says that it is started."""
+    from loopline.contract import Subject
+    from loopline.image import unpack
+
+    # The sandbox's user is not the one who unpacks.
+    root.parent.chmod(0o755)
+    found = unpack(tag, root)
+    return Subject(
+        tag,
+        (*found.command, *arguments),
+        found.environment,
+        root=root,
+        working_folder=found.working_folder,
+        image_bytes=found.num_bytes,
+    )
+
+
+def _training(contract: Contract, overrides: Sequence[str], workspace: Workspace) -> Subject:
+    """Training into the folder that the platform keeps, from the data of this workspace."""
+    home = contract.environment[contract.output_variables[0]].rstrip("/")
+    seen = {f"{home}/data": workspace.data.resolve()}
+    return _own("loopline train", "train", overrides, seen, {HOME_VARIABLE: home})
+
+
+def _own(
+    name: str, kind: Kind, arguments: Sequence[str], visible: Mapping[str, Path], environment: Mapping[str, str]
+) -> Subject:
+    """The command of an image, run by this Python from this folder."""
+    import loopline
+    from loopline.contract import Subject
+    from loopline.core.tables import EXTEND_VARIABLE
+    from loopline.image import image_variables
+
+    here, source = Path.cwd(), Path(loopline.__file__).parents[1]
+    settings = ["--config-dir", str(here / "conf")] if kind == "train" and (here / "conf").is_dir() else []
+    # A temporary folder of this machine is hidden by the sandbox's own.
+    shown = (here / "src", here / "conf", source, Path(sys.prefix), Path(sys.base_prefix))
+    return Subject(
+        name,
+        (sys.executable, "-m", "loopline", kind, *settings, *arguments),
+        {
+            **image_variables(kind),
+            "PYTHONPATH": os.pathsep.join([str(source), str(here / "src")]),
+            EXTEND_VARIABLE: os.environ.get(EXTEND_VARIABLE, ""),
+            **environment,
+        },
+        visible={**{str(path): path for path in shown if path.is_dir()}, **visible},
+    )
+
+
+def _example(folder: Path | None) -> dict[str, Any] | None:
+    """The first reference input of a bundle as a JSON body of /predict, where its kind travels as JSON."""
+    from loopline.bundle import BUNDLE_FILE, read_bundle, read_reference
+    from loopline.contract import example_body
+
+    if folder is None or not (folder / BUNDLE_FILE).is_file():
+        return None
+    bundle = read_bundle(folder)
+    raws, _ = read_reference(folder, bundle)
+    return example_body(raws[0], bundle.input_kind)
 
 
 def _bundle_folder(model: str, workspace: Workspace) -> Path:

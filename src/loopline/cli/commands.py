@@ -34,6 +34,7 @@ COMMANDS = (
     Command("Serve", "serve", "loopline.cli.serve:serve", "Serve a model over HTTP with dynamic batching."),
     Command("Serve", "ui", "loopline.cli.serve:ui", "Serve it with a page to upload, paste or photograph."),
     Command("Container", "image", "loopline.cli.image:image", "Build the image that trains, or that serves a model."),
+    Command("Container", "run", "loopline.cli.run:run", "Run a server as Cloud Run, Vertex or Lambda would."),
     Command("Monitor", "drift", "loopline.cli.drift:drift", "Compare the prediction log with the bundle's reference."),
     Command("Report", "report", "loopline.cli.report:report", "new, check, html, fill: a project's Markdown report."),
     Command("Report", "audit", "loopline.cli.audit:audit", "What a project really does, proved from its files."),

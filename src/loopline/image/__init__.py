@@ -11,7 +11,8 @@ from loopline.image.building import (
     dockerfile_of,
     prepare_context,
 )
-from loopline.image.dockerfile import Accelerator, Kind, dockerfile
+from loopline.image.dockerfile import Accelerator, Kind, dockerfile, image_variables
+from loopline.image.unpacking import UnpackedImage, unpack
 
 __all__ = [
     "Accelerator",
@@ -19,9 +20,12 @@ __all__ = [
     "ImageOptions",
     "Kind",
     "Platform",
+    "UnpackedImage",
     "build",
     "check_context",
     "dockerfile",
     "dockerfile_of",
+    "image_variables",
     "prepare_context",
+    "unpack",
 ]

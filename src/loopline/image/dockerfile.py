@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -32,3 +33,8 @@ def dockerfile(
 
 def _read(name: str) -> str:
     return (_FOLDER / f"{name}.Dockerfile").read_text(encoding="utf-8")
+
+
+def image_variables(kind: Kind) -> dict[str, str]:
+    """The variables by which an image sets Loopline and Python up, as its Dockerfile declares them."""
+    return dict(re.findall(r"^(?:ENV)?\s+((?:LOOPLINE|PYTHON)_?\w+)=([^\s$]+)(?: \\)?$", _read(kind), re.MULTILINE))

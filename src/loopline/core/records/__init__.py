@@ -65,6 +65,7 @@ from loopline.core.records.evaluation import (
     SentenceExample,
     ValueExample,
 )
+from loopline.core.records.image import ContextProblem, ImageBuild
 from loopline.core.records.prediction import Prediction
 from loopline.core.records.preflight import Preflight, PreflightCheck, PreflightStatus
 from loopline.core.records.record import Component, Digest, Name, Record, Time, utc_now
@@ -98,6 +99,7 @@ __all__ = [
     "CloudSettings",
     "CodeState",
     "Component",
+    "ContextProblem",
     "Contract",
     "ContractCheck",
     "ContractRun",
@@ -120,6 +122,7 @@ __all__ = [
     "FloatRange",
     "HardExample",
     "HostName",
+    "ImageBuild",
     "InputKind",
     "IntRange",
     "Item",

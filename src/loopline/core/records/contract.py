@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from loopline.core.errors import InputError
 from loopline.core.records.record import Name, Record, Time
 
 MIB = 1 << 20
@@ -105,6 +106,12 @@ class Contract(Record):
         if self.kind == "job" and (self.port is not None or self.routes is not None):
             raise ValueError("a job has neither port nor routes")
         return self
+
+    def service_rules(self) -> tuple[PortRule, RouteRule]:
+        """Where requests arrive and which paths they ask; raises `InputError` for a contract of jobs."""
+        if self.port is None or self.routes is None:
+            raise InputError(f"contract '{self.name}' is one of jobs; expected one of services, as cloudrun.")
+        return self.port, self.routes
 
 
 class ContractCheck(Record):
