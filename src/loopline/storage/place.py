@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,6 +103,9 @@ def open_place(url: str) -> Place:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in SCHEMES or not rest.strip("/"):
         raise InputError(f"address '{url}' given; expected gs://BUCKET/PATH, s3://BUCKET/PATH or file:///PATH.")
+    # Read when gcsfs is imported. Otherwise it asks Google before every operation which kind of bucket this is, on a
+    # second channel with rights of its own, and warns each time where it may not know.
+    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     import fsspec
 
     store, root = fsspec.url_to_fs(url.rstrip("/"), use_listings_cache=False)
