@@ -17,6 +17,8 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("Start", "demo", "loopline.cli.demo:demo", "The whole loop on Fashion-MNIST, in minutes, with a page."),
     Command("Start", "doctor", "loopline.cli.doctor:doctor", "Check this machine; each problem with what mends it."),
+    Command("Start", "new", "loopline.cli.project:new", "Begin a project of your own from the template."),
+    Command("Start", "update", "loopline.cli.project:update", "Bring later improvements into a project, keep edits."),
     Command("Data", "data", "loopline.cli.data:data", "get, snapshot, show, verify, diff: datasets as snapshots."),
     Command("Train", "train", "loopline.cli.train:train", "Train from a recipe with Hydra overrides; resume exactly."),
     Command("Train", "verify-resume", "loopline.cli.train:verify_resume", "Kill a run, resume it, compare weights."),
