@@ -18,6 +18,7 @@ from loopline.core.workspace import HOME_VARIABLE, Workspace
 
 if TYPE_CHECKING:
     from loopline.contract import Subject
+    from loopline.core.records.image import ContextProblem
     from loopline.image import Accelerator, Context, ImageOptions, Kind
 
 
@@ -80,6 +81,18 @@ def image_context(
     )
     check_context(context, secrets=_credentials, samples=lambda paths: find_samples(list(paths), workspace=place))
     return context
+
+
+def context_problems(*, project: Path | None = None, workspace: Workspace | None = None) -> list[ContextProblem]:
+    """What the guard would refuse in the context of a project's serving image; prepares and writes nothing."""
+    from loopline.data.confidential import find_samples
+    from loopline.image.guard import context_files, find_problems
+
+    folder, place = project or Path(), workspace or Workspace.default()
+    files = context_files(folder, dockerfile="Dockerfile.serve")
+    return find_problems(
+        folder, files, secrets=_credentials, samples=lambda paths: find_samples(list(paths), workspace=place)
+    )
 
 
 def run_contract(

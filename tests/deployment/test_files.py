@@ -142,7 +142,7 @@ def test_ray_files_are_what_kuberay_publishes(order: Order) -> None:
     settings = CloudSettings.model_validate({"job": job})
     found = ray_job("train-1", image="i", overrides=["trainer.max_epochs=3"], settings=settings, url="gs://b/jobs/1")
     assert problems(found, vendored("rayjob")) == []
-    assert found["spec"]["entrypoint"] == "loopline job gs://b/jobs/1 trainer.max_epochs=3"
+    assert found["spec"]["entrypoint"] == "loopline job work gs://b/jobs/1 trainer.max_epochs=3"
     assert found["spec"]["activeDeadlineSeconds"] == 7200
 
 

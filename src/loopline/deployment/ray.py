@@ -55,7 +55,7 @@ def ray_job(name: str, *, image: str, overrides: Sequence[str], settings: CloudS
     container = {"name": "ray-head", "image": image, "resources": resources}
     head = {"rayStartParams": {"dashboard-host": "0.0.0.0"}, "template": {"spec": {"containers": [container]}}}  # noqa: S104 - of the pod
     spec = {
-        "entrypoint": " ".join(["loopline", "job", url, *overrides]),
+        "entrypoint": " ".join(["loopline", "job", "work", url, *overrides]),
         "shutdownAfterJobFinishes": True,
         "ttlSecondsAfterFinished": 60,
         "activeDeadlineSeconds": int(job.max_hours * 3600),

@@ -101,6 +101,16 @@ class CloudJob(Record):
     ended_at: Time | None = None
 
 
+class JobState(Record):
+    """How a training on another machine goes, as that machine says: `state.json` beside what it sends home."""
+
+    schema_version: Literal[1] = 1
+    status: JobStatus
+    run_id: Name | None = None
+    error: str | None = None
+    written_at: Time
+
+
 class RunningResource(Record):
     """Something that is paid for now and carries our label."""
 
