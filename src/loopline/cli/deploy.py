@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -55,7 +54,7 @@ def cost_sentence(cost: CostEstimate | None) -> str:
         return "cost: your own machines."
     parts = [
         f"{cost.usd_per_hour:.4f} USD per hour of work",
-        f"{cost.usd_per_idle_day:.2f} USD per day in which nobody asks",
+        f"{cost.usd_per_idle_day:.2f} USD per idle day",
     ]
     if cost.usd_per_1000_requests is not None:
         parts.append(f"{cost.usd_per_1000_requests:.4f} USD per 1,000 requests")
@@ -277,14 +276,10 @@ def cost(workspace: Workspace, changes: tuple[str, ...], refresh: bool, as_json:
             item.where,
             item.state,
             "" if item.since is None else f"{item.since:%Y-%m-%d %H:%M}",
-            _usd(item),
+            f"{item.usd_per_hour:.4f}",
         )
         for item in found
     ]
     print_table(("what", "name", "where", "state", "since (UTC)", "USD per hour"), rows)
-    total = sum(item.usd_per_hour or 0.0 for item in found)
+    total = sum(item.usd_per_hour for item in found)
     click.echo(f"\n{total:.4f} USD per hour, {24 * total:.2f} per day.")
-
-
-def _moment(time: datetime | None) -> str:
-    return "" if time is None else f"{time:%Y-%m-%d %H:%M}"

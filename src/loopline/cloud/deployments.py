@@ -41,9 +41,13 @@ def plan_deployment(
     place = workspace or Workspace.default()
     order = _order(target, model, settings, image=image, share_percent=share_percent, workspace=place)
     goal = open_target(target)
-    folder, files = place.deployments / order.name, goal.files(order)
+    folder, files = place.deployments / order.name / target, goal.files(order)
     for name, text in files.items():
         store.write_text(folder / name, text)
+    for path in folder.rglob("*"):
+        # What an older plan wrote and this one does not must not be applied with it.
+        if path.is_file() and path.relative_to(folder).as_posix() not in files:
+            path.unlink()
     plan = Plan(
         target=target,
         name=order.name,
@@ -53,7 +57,7 @@ def plan_deployment(
         steps=(*([] if image else _image_steps(target, order)), *goal.steps(order)),
         cost=service_cost(target, settings, read_prices(place)),
     )
-    store.write_record(folder / "plan.json", plan)
+    store.write_record(folder.with_suffix(".plan.json"), plan)
     return plan
 
 

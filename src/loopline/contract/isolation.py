@@ -61,9 +61,21 @@ class Running:
     log: Path
     # Folders inside the sandbox that are file systems in memory.
     memory_folders: tuple[str, ...]
-    _channel: socket.socket | None
+    # The helper inside the command's network, and the socket to it; None where the network is this machine's.
+    _helper: subprocess.Popen[bytes] | None = None
+    _channel: socket.socket | None = None
     # One question to the helper at a time.
     _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def end(self) -> None:
+        """Ends whatever still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        if self._channel is not None and self._helper is not None:
+            # The helper ends with its socket's other end.
+            self._channel.close()
+            self._helper.wait()
 
     def connect(self, port: int) -> socket.socket:
         """A connection to a port of the command's own network; raises `ConnectionRefusedError`."""
@@ -106,11 +118,7 @@ def started(
         try:
             yield running
         finally:
-            if running.process.poll() is None:
-                running.process.kill()
-            running.process.wait()
-            if running._channel is not None:
-                running._channel.close()
+            running.end()
 
 
 def _plain(subject: Subject, environment: Mapping[str, str], output: IO[bytes]) -> Running:
@@ -119,7 +127,7 @@ def _plain(subject: Subject, environment: Mapping[str, str], output: IO[bytes]) 
     process = subprocess.Popen(  # noqa: S603 - what the caller asked to run
         subject.command, env={**own, **environment}, stdout=output, stderr=subprocess.STDOUT, cwd=scratch
     )
-    return Running("process", process, process.pid, Path(output.name), (), None)
+    return Running("process", process, process.pid, Path(output.name), ())
 
 
 def _sandboxed(subject: Subject, contract: Contract, environment: Mapping[str, str], output: IO[bytes]) -> Running:
@@ -137,7 +145,7 @@ def _sandboxed(subject: Subject, contract: Contract, environment: Mapping[str, s
         text = file.read()
     pid = json.loads(text)["child-pid"] if text else process.pid
     in_memory = tuple(folder for folder in contract.disk.writable if folder not in subject.folders)
-    return Running("bubblewrap", process, pid, Path(output.name), in_memory, _relay(pid))
+    return Running("bubblewrap", process, pid, Path(output.name), in_memory, *_relay(pid))
 
 
 def _as_user(subject: Subject) -> list[str]:
@@ -171,12 +179,13 @@ def _view(subject: Subject, contract: Contract) -> list[str]:
     return [*words, "--chdir", subject.working_folder, "--remount-ro", "/"]
 
 
-def _relay(pid: int) -> socket.socket | None:
-    """The socket of a helper inside the network of a process; None where the process is gone already."""
+def _relay(pid: int) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """A helper inside the network of a process, and the socket to it."""
     here, there = socket.socketpair()
     enter = ["nsenter", "--target", str(pid), "--user", "--preserve-credentials", "--net"]
     script = [sys.executable, "-I", "-S", str(Path(relay.__file__)), str(there.fileno())]
-    # It ends with the socket's other end.
-    subprocess.Popen([*enter, *script], pass_fds=[there.fileno()], stderr=subprocess.DEVNULL)  # noqa: S603 - our script
-    there.close()
-    return here
+    with there:
+        helper = subprocess.Popen(  # noqa: S603 - our own script
+            [*enter, *script], pass_fds=[there.fileno()], stderr=subprocess.DEVNULL
+        )
+    return helper, here

@@ -24,7 +24,9 @@ def memory_figures(contract: Contract, peak_bytes: int) -> MemoryFigures:
 def memory_check(contract: Contract, peak_bytes: int, limit_mib: int, *, killed: bool) -> ContractCheck:
     """Whether the peak fits into the limit; a command that was killed needs what it took without one."""
     if not peak_bytes:
-        return ContractCheck(name="memory", passed=None, found="could not be measured: no system to ask, or ended at once")
+        return ContractCheck(
+            name="memory", passed=None, found="could not be measured: no system to ask, or ended at once"
+        )
     needed_mib = peak_bytes / MIB
     fit = contract.memory.smallest_fit_mib(peak_bytes)
     if not killed and needed_mib <= limit_mib:

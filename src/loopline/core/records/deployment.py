@@ -119,4 +119,4 @@ class RunningResource(Record):
     where: str
     since: Time | None = None
     state: str
-    usd_per_hour: float | None = Field(None, ge=0)
+    usd_per_hour: float = Field(ge=0)
