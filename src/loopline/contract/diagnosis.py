@@ -10,7 +10,7 @@ _SIGNS = (
     (r"Read-only file system: '([^']+)'", "it writes to '{}', and the disk is read-only: write to {writable}"),
     (r"Permission denied: '([^']+)'", "it may not open '{}': give the image's user the right to read it"),
     (
-        r"No such file or directory: '?([^'\n]+?)'?(?:$|[.,])",
+        r"No such file or directory: '([^']+)'",
         "the file '{}' is missing: copy it into the image, or name it in a variable",
     ),
     (r"^KeyError: '([A-Z][A-Z0-9_]+)'", "the variable {} is missing: declare it for the service"),
