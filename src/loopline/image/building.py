@@ -18,6 +18,7 @@ from loopline.core.tables import EXTEND_VARIABLE
 from loopline.image.dockerfile import Accelerator, Kind, dockerfile
 from loopline.image.engines import find_engine, run_build
 from loopline.image.guard import PREPARED, SampleSearch, SecretSearch, context_files, find_problems, refuse
+from loopline.image.locks import LOCK_FILE
 from loopline.image.preparing import prepare
 
 Platform = Literal["linux/amd64", "linux/arm64"]
@@ -82,7 +83,7 @@ def prepare_context(
         name = f"{PREPARED}/{kind}/Dockerfile"
         write_text(project / name, dockerfile_of(kind, project, accelerator=options.accelerator))
     files = tuple(context_files(project, dockerfile=name))
-    if not any(path.startswith(f"{PREPARED}/{kind}/") for path in files):
+    if f"{PREPARED}/{kind}/{LOCK_FILE}" not in files:
         raise StateError(
             f"'.dockerignore' keeps out '{PREPARED}', which holds the pins and the model.",
             next_command=f"echo '!{PREPARED}' >> .dockerignore",

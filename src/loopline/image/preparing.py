@@ -7,12 +7,13 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from loopline.core.errors import ConfigError, StateError
 from loopline.core.records import ModelBundle
-from loopline.core.store import replace_folder, write_text
+from loopline.core.store import replace_folder, write_bytes, write_text
 from loopline.image.dockerfile import Kind
 from loopline.image.guard import PREPARED
 from loopline.image.locks import LOCK_FILE, checkout, lock, loopline_requirement, read_pins
@@ -54,26 +55,28 @@ def prepare(kind: Kind, project: Path, *, platform: str, bundle: ModelBundle | N
         write_text(temporary / LOCK_FILE, text)
         write_text(temporary / "loopline" / "requirement.txt", f"{loopline_requirement()}\n")
         if (source := checkout()) is not None:
-            _build_wheel(source, temporary / "loopline")
+            name, content = _wheel(source)
+            write_bytes(temporary / "loopline" / name, content)
         if folder is not None:
             shutil.copytree(folder, temporary / "model")
     return place
 
 
-def _build_wheel(source: Path, destination: Path) -> None:
-    """The wheel of the checkout that runs here, for no index has it."""
+@cache
+def _wheel(source: Path) -> tuple[str, bytes]:
+    """Name and bytes of the wheel of the checkout that runs here, for no index has it."""
     with tempfile.TemporaryDirectory() as built:
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
         done = subprocess.run(  # noqa: S603 - our own interpreter and paths
             [*command, "--wheel-dir", built, str(source)], capture_output=True, text=True, check=False
         )
-        if done.returncode != 0:
+        wheel = next(Path(built).glob("*.whl"), None)
+        if done.returncode != 0 or wheel is None:
             raise StateError(
                 f"the wheel of Loopline's checkout '{source}' cannot be built: {done.stderr.strip()[-300:]}",
                 next_command=f"{sys.executable} -m pip install hatchling editables",
             )
-        for wheel in Path(built).glob("*.whl"):
-            shutil.copy(wheel, destination / wheel.name)
+        return wheel.name, wheel.read_bytes()
 
 
 def _pyproject(project: Path) -> dict[str, Any]:
