@@ -200,7 +200,13 @@ class Machines:
 
     def logs(self, job: CloudJob, tools: Tools) -> Iterator[str]:
         parameters = {**_zone(job), "instance": machine_name(job), "port": 1}
-        found = tools.google().call("compute.v1", "instances.getSerialPortOutput", parameters)
+        try:
+            found = tools.google().call("compute.v1", "instances.getSerialPortOutput", parameters)
+        except ApiRefused as refused:
+            # The machine is gone, and what it said with it; its last words are in the job's state.
+            if refused.is_missing:
+                return
+            raise
         yield from (line for line in str(found.get("contents", "")).splitlines() if "loopline:" in line)
 
     def stop(self, job: CloudJob, tools: Tools) -> None:
