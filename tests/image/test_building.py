@@ -155,7 +155,7 @@ def test_a_server_needs_a_model_and_training_none(workspace: Workspace) -> None:
 
 def test_an_image_that_is_not_there_is_named(docker: Path, tmp_path: Path) -> None:
     """The engine's words, and how to build one."""
-    with pytest.raises(StateError, match="docker image inspect .* nothing' failed: no such image"):
+    with pytest.raises(StateError, match=r"docker image inspect .* nothing' failed: no such image"):
         unpack("nothing", tmp_path / "root")
 
 
