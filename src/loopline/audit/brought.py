@@ -8,9 +8,11 @@ in no row.
 from __future__ import annotations
 
 from loopline.audit.rule import Judgement, done
-from loopline.audit.traces import MOST_EVIDENCE
+from loopline.audit.traces import MOST_EVIDENCE, ci_commands
 from loopline.repository import Command, Repository
 
+# What counts only where a workflow runs it.
+_IN_WORKFLOWS = {"docker_built", "docker_trigger"}
 # Item to what must run for it, each a regular expression of a command from its start on, and what that does.
 _SERVES = r"loopline (serve|ui|image serve|run)"
 _TRAINS = r"loopline train"
@@ -19,6 +21,8 @@ _BROUGHT = {
     "config_files": ((r"loopline (train|sweep)\b.*--config-dir",), "reads the project's settings"),
     "hydra": ((_TRAINS,), "composes its configuration with Hydra"),
     "cli": ((_TRAINS,), "takes the project's settings as arguments"),
+    "docker_built": ((r"loopline image",), "builds the image"),
+    "docker_trigger": ((r"loopline image",), "builds the image"),
     "model_train": ((_TRAINS,), "trains the network that its configuration names"),
     "wandb": ((r"loopline (train|sweep)\b.*tracking=wandb",), "logs to Weights & Biases"),
     "sweep": ((r"loopline sweep",), "searches a space of settings"),
@@ -42,12 +46,13 @@ def brought(repository: Repository, item: str) -> Judgement | None:
     patterns, does = _BROUGHT.get(item, ((), ""))
     evidence = []
     for pattern in patterns:
-        running = next((command for command in _commands(repository) if command.runs(pattern)), None)
+        running = next((command for command in _commands(repository, item) if command.runs(pattern)), None)
         if running is None:
             return None
         evidence.append(running.evidence(f"Loopline's command {does}."))
     return done(*evidence[:MOST_EVIDENCE]) if evidence else None
 
 
-def _commands(repository: Repository) -> list[Command]:
-    return [command for command in repository.commands if "loopline" in command.text]
+def _commands(repository: Repository, item: str) -> list[Command]:
+    commands = ci_commands(repository) if item in _IN_WORKFLOWS else repository.commands
+    return [command for command in commands if "loopline" in command.text]
