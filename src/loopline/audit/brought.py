@@ -46,7 +46,9 @@ def brought(repository: Repository, item: str) -> Judgement | None:
     patterns, does = _BROUGHT.get(item, ((), ""))
     evidence = []
     for pattern in patterns:
-        running = next((command for command in _commands(repository, item) if command.runs(pattern)), None)
+        # `.venv/bin/loopline` is Loopline, too.
+        wanted = rf"(\S*/)?{pattern}"
+        running = next((command for command in _commands(repository, item) if command.runs(wanted)), None)
         if running is None:
             return None
         evidence.append(running.evidence(f"Loopline's command {does}."))
