@@ -14,7 +14,7 @@ from tests.recorded_google import google
 
 from loopline import cloud
 from loopline.cli.entry import cli
-from loopline.cloud import deployments
+from loopline.cloud import rollouts
 from loopline.core.errors import ConfigError, GateRefused, SkewError, UnknownName
 from loopline.core.records import CloudSettings, Deployment
 from loopline.core.workspace import Workspace
@@ -46,8 +46,8 @@ def proofs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.append(folder.name)
         return Smoke(ask.bundle, 16, 0.0)
 
-    monkeypatch.setattr(deployments, "http_ask", _Ask)
-    monkeypatch.setattr(deployments, "smoke", prove)
+    monkeypatch.setattr(rollouts, "http_ask", _Ask)
+    monkeypatch.setattr(rollouts, "smoke", prove)
     return seen
 
 
@@ -62,7 +62,7 @@ class _Ask:
 
 def deploy(workspace: Workspace, settings: CloudSettings, tools: Tools) -> Deployment:
     """One deployment of the workspace's bundle, as an image that is there."""
-    return cloud.deploy("cloudrun", "latest", settings, image=IMAGE, workspace=workspace, tools=tools)
+    return cloud.deploy(cloud.Release("cloudrun", "latest", settings, image=IMAGE), workspace=workspace, tools=tools)
 
 
 def test_a_deployment_is_remembered(
@@ -81,7 +81,7 @@ def test_a_deployment_is_remembered(
     back = cloud.rollback("tiny", workspace=workspace, tools=tools)
     # What serves again is known with all that it was deployed with.
     assert (back.revision, back.settings.service.memory_mib) == (first.revision, 1024)
-    assert [item.revision for item in cloud.deployments(workspace=workspace)] == [first.revision]
+    assert [item.revision for item in cloud.list_deployments(workspace=workspace)] == [first.revision]
     assert cloud.destroy("tiny", workspace=workspace, tools=tools).status == "destroyed"
     lines = (workspace.deployments / "tiny/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["status"] for line in lines] == ["serving"] * 4 + ["destroyed"]
@@ -95,7 +95,7 @@ def test_a_first_deployment_that_fails_is_remembered_as_failed(
     def disprove(*_: Any) -> Smoke:
         raise SkewError("another model answers there.")
 
-    monkeypatch.setattr(deployments, "smoke", disprove)
+    monkeypatch.setattr(rollouts, "smoke", disprove)
     with pytest.raises(SkewError):
         deploy(workspace, settings, tools)
     assert cloud.find_deployment("tiny", workspace=workspace).status == "failed"

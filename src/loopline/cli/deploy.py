@@ -138,14 +138,12 @@ def _target(name: TargetName, help_text: str) -> click.Command:
         from loopline import cloud
         from loopline.cli.output import print_json
 
-        settings = settings_of(changes, budget_usd)
+        release = cloud.Release(name, model, settings_of(changes, budget_usd), share_percent, image)
         if dry_run:
-            plan = cloud.plan_deployment(
-                name, model, settings, share_percent=share_percent, image=image, workspace=workspace
-            )
+            plan = cloud.plan_deployment(release, workspace=workspace)
             print_json(plan) if as_json else print_plan(plan)
             return
-        done = cloud.deploy(name, model, settings, share_percent=share_percent, image=image, workspace=workspace)
+        done = cloud.deploy(release, workspace=workspace)
         if as_json:
             print_json(done)
             return
@@ -186,7 +184,7 @@ def status(workspace: Workspace, name: str | None) -> None:
             f"{item.share_percent}%",
             item.url or "",
         )
-        for item in cloud.deployments(workspace=workspace)
+        for item in cloud.list_deployments(workspace=workspace)
     ]
     if not rows:
         click.echo("nothing is deployed from here.\nnext: loopline preflight cloudrun MODEL")

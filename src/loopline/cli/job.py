@@ -46,7 +46,7 @@ def list_(workspace: Workspace) -> None:
 @click.pass_obj
 def follow(workspace: Workspace, job_id: str) -> None:
     """Show what a job says until it ends, and bring its runs home."""
-    from loopline.cloud.deployments import default_tools
+    from loopline.cloud.rollouts import default_tools
     from loopline.deployment.jobs import find_job
     from loopline.deployment.jobs import follow as follow_job
 
@@ -59,7 +59,7 @@ def follow(workspace: Workspace, job_id: str) -> None:
 @click.pass_obj
 def logs(workspace: Workspace, job_id: str) -> None:
     """Show the last lines that a job wrote."""
-    from loopline.cloud.deployments import default_tools
+    from loopline.cloud.rollouts import default_tools
     from loopline.deployment.job_places import open_job_place
     from loopline.deployment.jobs import find_job
 
@@ -73,7 +73,7 @@ def logs(workspace: Workspace, job_id: str) -> None:
 @click.pass_obj
 def stop(workspace: Workspace, job_id: str) -> None:
     """End a job, so that it costs nothing any more; its runs stay in the bucket."""
-    from loopline.cloud.deployments import default_tools
+    from loopline.cloud.rollouts import default_tools
     from loopline.deployment.jobs import find_job
     from loopline.deployment.jobs import stop as stop_job
 

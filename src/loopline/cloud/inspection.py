@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from loopline import containers
 from loopline.bundle import read_record_only
@@ -26,7 +25,6 @@ def preflight(
     settings: CloudSettings,
     *,
     model: str | None = None,
-    project: Path | None = None,
     tries: bool = True,
     workspace: Workspace | None = None,
     google: Callable[[], Google] = open_google,
@@ -34,7 +32,8 @@ def preflight(
     """What would stop a deployment, each with what mends it; nothing is built, and nothing costs.
 
     With a `model` its server is tried under the target's contract, once for a bundle (`tries` False: not at all), and
-    the build's context is looked at. Writes the contract's verdict to the workspace's cache. Raises `UnknownName`.
+    the context of the project in this folder is looked at. Writes the verdict of the contract to the workspace's
+    cache. Raises `UnknownName`.
     """
     place = workspace or Workspace.default()
     try:
@@ -47,7 +46,7 @@ def preflight(
         image=None if model is None else ImageFacts(settings.platform),
         contract=None if model is None else _contract(target, model, settings, place, tries=tries),
         cost=cost,
-        findings=() if model is None else _context(project, place),
+        findings=() if model is None else _context(place),
     )
     return ask(target, facts, open_google=google, model=model)
 
@@ -70,9 +69,9 @@ def _contract(
     return run
 
 
-def _context(project: Path | None, workspace: Workspace) -> tuple[PreflightCheck, ...]:
+def _context(workspace: Workspace) -> tuple[PreflightCheck, ...]:
     """What the guard refuses, as checks; one that passed where it refuses nothing."""
-    problems = containers.context_problems(project=project, workspace=workspace)
+    problems = containers.context_problems(workspace=workspace)
     if not problems:
         return (PreflightCheck(name="build context", status="passed", found="nothing in it must stay here"),)
     return tuple(

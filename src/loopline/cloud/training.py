@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loopline import containers
-from loopline.cloud.deployments import default_tools
+from loopline.cloud.rollouts import default_tools
 from loopline.core import store
 from loopline.core.errors import InputError
 from loopline.core.records import CloudJob, CloudSettings, CostEstimate, PlaceName, Plan, Step, utc_now

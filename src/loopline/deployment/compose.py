@@ -83,75 +83,87 @@ class Compose:
 
 def compose(order: Order) -> dict[str, Any]:
     """The stack: passwords from the environment of who starts it, pages on this host's loopback only."""
-    limits = order.settings.service
-    database = "postgresql://mlflow:${POSTGRES_PASSWORD:?set it in your shell}@postgres:5432/mlflow"
-    services: dict[str, Any] = {
-        "server": {
-            "image": order.image,
-            "environment": {
-                "PORT": "8080",
-                **order.environment,
-                # The name only: its value is taken from the environment of whoever starts the stack.
-                **{name: f"${{{name}:?set it in your shell}}" for name in sorted(limits.secrets)},
-            },
-            "ports": [f"{limits.port}:8080"],
-            "read_only": True,
-            "tmpfs": ["/tmp"],  # noqa: S108 - of the container
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges:true"],
-            "deploy": {"resources": {"limits": {"memory": f"{limits.memory_mib}M", "cpus": f"{limits.num_cpus:g}"}}},
-            "labels": order.labels,
-            **_restarting(),
-        },
-        "prometheus": {
-            "image": "prom/prometheus:v3.5.0",
-            "command": ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.retention.time=30d"],
-            "volumes": ["./prometheus:/etc/prometheus:ro", "prometheus:/prometheus"],
-            "ports": ["127.0.0.1:9090:9090"],
-            "depends_on": ["server"],
-            **_restarting(),
-        },
-        "grafana": {
-            "image": "grafana/grafana:12.1.0",
-            "environment": {
-                "GF_SECURITY_ADMIN_PASSWORD": "${GRAFANA_PASSWORD:?set it in your shell}",
-                "GF_ANALYTICS_REPORTING_ENABLED": "false",
-            },
-            "volumes": [
-                "./grafana/provisioning:/etc/grafana/provisioning:ro",
-                "./grafana/dashboards:/etc/grafana/dashboards:ro",
-                "grafana:/var/lib/grafana",
-            ],
-            "ports": ["127.0.0.1:3000:3000"],
-            "depends_on": ["prometheus"],
-            **_restarting(),
-        },
-        "mlflow": {
-            "build": {"context": "./mlflow"},
-            "environment": {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_DISABLE_TELEMETRY": "true"},
-            "volumes": ["artifacts:/artifacts"],
-            "ports": ["127.0.0.1:5000:5000"],
-            "depends_on": {"postgres": {"condition": "service_healthy"}},
-            **_restarting(),
-        },
-        "postgres": {
-            "image": "postgres:17-bookworm",
-            "environment": {
-                "POSTGRES_DB": "mlflow",
-                "POSTGRES_USER": "mlflow",
-                "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?set it in your shell}",
-            },
-            "volumes": ["postgres:/var/lib/postgresql/data"],
-            "healthcheck": {"test": ["CMD-SHELL", "pg_isready -U mlflow"], "interval": "5s", "retries": 12},
-            **_restarting(),
-        },
+    services = {
+        "server": _server(order),
+        "prometheus": _prometheus(),
+        "grafana": _grafana(),
+        "mlflow": _mlflow(),
+        "postgres": _postgres(),
     }
+    services = {name: {**service, "restart": "unless-stopped"} for name, service in services.items()}
     volumes: dict[str, Any] = {name: {} for name in ("artifacts", "grafana", "postgres", "prometheus")}
     return {"name": order.name, "services": services, "volumes": volumes, "x-made-by": LABEL}
 
 
-def _restarting() -> dict[str, str]:
-    return {"restart": "unless-stopped"}
+def _server(order: Order) -> dict[str, Any]:
+    limits = order.settings.service
+    return {
+        "image": order.image,
+        "environment": {
+            "PORT": "8080",
+            **order.environment,
+            # The name only: its value is taken from the environment of whoever starts the stack.
+            **{name: f"${{{name}:?set it in your shell}}" for name in sorted(limits.secrets)},
+        },
+        "ports": [f"{limits.port}:8080"],
+        "read_only": True,
+        "tmpfs": ["/tmp"],  # noqa: S108 - of the container
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true"],
+        "deploy": {"resources": {"limits": {"memory": f"{limits.memory_mib}M", "cpus": f"{limits.num_cpus:g}"}}},
+        "labels": order.labels,
+    }
+
+
+def _prometheus() -> dict[str, Any]:
+    return {
+        "image": "prom/prometheus:v3.5.0",
+        "command": ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.retention.time=30d"],
+        "volumes": ["./prometheus:/etc/prometheus:ro", "prometheus:/prometheus"],
+        "ports": ["127.0.0.1:9090:9090"],
+        "depends_on": ["server"],
+    }
+
+
+def _grafana() -> dict[str, Any]:
+    return {
+        "image": "grafana/grafana:12.1.0",
+        "environment": {
+            "GF_SECURITY_ADMIN_PASSWORD": "${GRAFANA_PASSWORD:?set it in your shell}",
+            "GF_ANALYTICS_REPORTING_ENABLED": "false",
+        },
+        "volumes": [
+            "./grafana/provisioning:/etc/grafana/provisioning:ro",
+            "./grafana/dashboards:/etc/grafana/dashboards:ro",
+            "grafana:/var/lib/grafana",
+        ],
+        "ports": ["127.0.0.1:3000:3000"],
+        "depends_on": ["prometheus"],
+    }
+
+
+def _mlflow() -> dict[str, Any]:
+    database = "postgresql://mlflow:${POSTGRES_PASSWORD:?set it in your shell}@postgres:5432/mlflow"
+    return {
+        "build": {"context": "./mlflow"},
+        "environment": {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        "volumes": ["artifacts:/artifacts"],
+        "ports": ["127.0.0.1:5000:5000"],
+        "depends_on": {"postgres": {"condition": "service_healthy"}},
+    }
+
+
+def _postgres() -> dict[str, Any]:
+    return {
+        "image": "postgres:17-bookworm",
+        "environment": {
+            "POSTGRES_DB": "mlflow",
+            "POSTGRES_USER": "mlflow",
+            "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?set it in your shell}",
+        },
+        "volumes": ["postgres:/var/lib/postgresql/data"],
+        "healthcheck": {"test": ["CMD-SHELL", "pg_isready -U mlflow"], "interval": "5s", "retries": 12},
+    }
 
 
 def _words(folder: str, *words: str) -> list[str]:

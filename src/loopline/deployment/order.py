@@ -35,6 +35,8 @@ class Order:
     share_percent: int = 100
     # What this name serves now, as the last deployment left it.
     before: Deployment | None = None
+    # What Ray Serve imports in the image, by who knows the serving room.
+    ray_application: str = ""
 
     @property
     def labels(self) -> dict[str, str]:

@@ -14,8 +14,6 @@ from loopline.deployment.manifests import labels, pod_spec
 from loopline.deployment.order import Order
 
 RAY_VERSION = "2.60.0"
-# What Ray Serve imports in the serving image: the same application as `loopline serve`.
-RAY_APPLICATION = "loopline.serving.ray:application"
 
 
 def ray_service(order: Order) -> dict[str, Any]:
@@ -24,7 +22,7 @@ def ray_service(order: Order) -> dict[str, Any]:
     application = {
         "name": order.name,
         "route_prefix": "/",
-        "import_path": RAY_APPLICATION,
+        "import_path": order.ray_application,
         "deployments": [
             {
                 "name": "Server",

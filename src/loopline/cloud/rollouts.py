@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from loopline import containers
@@ -20,7 +21,20 @@ from loopline.image.engines import find_engine
 from loopline.prices import read_prices, service_cost
 from loopline.subjects import bundle_folder
 
+# What Ray Serve imports in the serving image, where the cluster runs Ray.
+_RAY_APPLICATION = "loopline.serving.on_ray:application"
 _RECORD, _HISTORY = "deployment.json", "history.jsonl"
+
+
+@dataclass(frozen=True)
+class Release:
+    """Which model goes where, with how much of the traffic; `image` is one that is in a registry already."""
+
+    target: TargetName
+    model: str
+    settings: CloudSettings
+    share_percent: int = 100
+    image: str | None = None
 
 
 def default_tools() -> Tools:
@@ -28,18 +42,10 @@ def default_tools() -> Tools:
     return Tools(google=open_google)
 
 
-def plan_deployment(
-    target: TargetName,
-    model: str,
-    settings: CloudSettings,
-    *,
-    share_percent: int = 100,
-    image: str | None = None,
-    workspace: Workspace | None = None,
-) -> Plan:
+def plan_deployment(release: Release, *, workspace: Workspace | None = None) -> Plan:
     """Writes every file that `deploy` would use and lists every step; sends nothing."""
     place = workspace or Workspace.default()
-    order = _order(target, model, settings, image=image, share_percent=share_percent, workspace=place)
+    order, target = _order(release, place), release.target
     goal = open_target(target)
     folder, files = place.deployments / order.name / target, goal.files(order)
     for name, text in files.items():
@@ -51,37 +57,28 @@ def plan_deployment(
     plan = Plan(
         target=target,
         name=order.name,
-        subject=model,
+        subject=release.model,
         folder=str(folder),
         files=tuple(files),
-        steps=(*([] if image else _image_steps(target, order)), *goal.steps(order)),
-        cost=service_cost(target, settings, read_prices(place)),
+        steps=(*([] if release.image else _image_steps(target, order)), *goal.steps(order)),
+        cost=service_cost(target, release.settings, read_prices(place)),
     )
     store.write_record(folder.with_suffix(".plan.json"), plan)
     return plan
 
 
-def deploy(
-    target: TargetName,
-    model: str,
-    settings: CloudSettings,
-    *,
-    share_percent: int = 100,
-    image: str | None = None,
-    workspace: Workspace | None = None,
-    tools: Tools | None = None,
-) -> Deployment:
+def deploy(release: Release, *, workspace: Workspace | None = None, tools: Tools | None = None) -> Deployment:
     """Rolls a model out and proves it; what served before serves on where anything fails.
 
-    `image` is one that is in a registry already; otherwise it is built and pushed. The same model again changes
-    nothing. Writes files, record and history to the workspace's `deployments/NAME`. Raises `GateRefused` where it
-    costs more than the budget and whatever the target raises.
+    An image that the release does not name is built and pushed. The same release again changes nothing. Writes files,
+    record and history to the workspace's `deployments/NAME`. Raises `GateRefused` where it costs more than the budget
+    and whatever the target raises.
     """
     place, tools = workspace or Workspace.default(), tools or default_tools()
-    plan = plan_deployment(target, model, settings, share_percent=share_percent, image=image, workspace=place)
-    order = _order(target, model, settings, image=image, share_percent=share_percent, workspace=place)
-    _check_budget(plan, settings.budget_usd)
-    if image is None:
+    plan = plan_deployment(release, workspace=place)
+    order, target = _order(release, place), release.target
+    _check_budget(plan, release.settings.budget_usd)
+    if release.image is None:
         _build(target, order, place, tools)
     facts = _facts(target, order, plan)
     try:
@@ -95,7 +92,7 @@ def deploy(
     return _remember(Deployment.model_validate({**facts, **_of(outcome), "status": "serving"}), place)
 
 
-def deployments(*, workspace: Workspace | None = None) -> list[Deployment]:
+def list_deployments(*, workspace: Workspace | None = None) -> list[Deployment]:
     """What was deployed from here, by name."""
     place = workspace or Workspace.default()
     return [store.read_record(Deployment, path) for path in sorted(place.deployments.glob(f"*/{_RECORD}"))]
@@ -103,7 +100,7 @@ def deployments(*, workspace: Workspace | None = None) -> list[Deployment]:
 
 def find_deployment(name: str, *, workspace: Workspace | None = None) -> Deployment:
     """The deployment of a name; raises `UnknownName`."""
-    known = {item.name: item for item in deployments(workspace=workspace)}
+    known = {item.name: item for item in list_deployments(workspace=workspace)}
     if name not in known:
         raise UnknownName("deployment", name, known, next_command="loopline deploy status")
     return known[name]
@@ -147,26 +144,28 @@ def prove(
     return smoke(http_ask(url, read_bundle(folder), token=token), folder, num_inputs=num_inputs)
 
 
-def _order(
-    target: TargetName,
-    model: str,
-    settings: CloudSettings,
-    *,
-    image: str | None,
-    share_percent: int,
-    workspace: Workspace,
-) -> Order:
-    folder = bundle_folder(model, workspace)
-    bundle = read_bundle(folder)
+def _order(release: Release, workspace: Workspace) -> Order:
+    folder = bundle_folder(release.model, workspace)
+    bundle, model, settings = read_bundle(folder), release.model, release.settings
     # Every target takes lower case letters, digits and dashes.
     name = re.sub(r"[^a-z0-9]+", "-", (model.partition("@")[0] if "@" in model else bundle.name).lower()).strip("-")
     path = workspace.deployments / name / _RECORD
     before = store.read_record(Deployment, path) if path.is_file() else None
-    if before is not None and (before.target != target or before.status != "serving"):
+    if before is not None and (before.target != release.target or before.status != "serving"):
         before = None
-    is_own = target == "compose" or settings.project is None
+    is_own = release.target == "compose" or settings.project is None
     tag = f"{name}:{bundle.digest[:12]}" if is_own else settings.image(name, bundle.digest[:12])
-    return Order(name, model, bundle, folder.resolve(), image or tag, settings, share_percent, before)
+    return Order(
+        name=name,
+        model=model,
+        bundle=bundle,
+        bundle_folder=folder.resolve(),
+        image=release.image or tag,
+        settings=settings,
+        share_percent=release.share_percent,
+        before=before,
+        ray_application=_RAY_APPLICATION,
+    )
 
 
 def _facts(target: TargetName, order: Order, plan: Plan) -> dict[str, object]:
