@@ -27,17 +27,17 @@ def never() -> Google:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all of PATH, beside the shell's own programs."""
+    """A folder that is all of PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/bin")
+    monkeypatch.setenv("PATH", str(folder))
     return folder
 
 
 def program(path: Path, answers: dict[str, tuple[int, str]]) -> None:
     """A program that answers by what its arguments begin with; anything else is an error."""
     cases = "".join(f"  '{words}'*) cat <<'E'\n{text}\nE\n  exit {code};;\n" for words, (code, text) in answers.items())
-    path.write_text(f'#!/bin/sh\ncase "$*" in\n{cases}esac\necho "error: unknown $*" >&2\nexit 1\n')
+    path.write_text(f'#!/bin/sh\nPATH=/usr/bin:/bin\ncase "$*" in\n{cases}esac\necho "error: unknown $*" >&2\nexit 1\n')
     path.chmod(0o755)
 
 
