@@ -18,7 +18,7 @@ def project(tmp_path: Path) -> Path:
         "src/pets/model.py": "WIDTH = 3\n",
         "conf/recipe/pets.yaml": "name: pets\n",
         "pyproject.toml": '[project]\nname = "pets"\ndependencies = ["numpy", "pillow"]\n',
-        "requirements.lock": "numpy==2.0.1 \\\n    --hash=sha256:abc\npillow==11.0.0\nunasked==1.0\n",
+        "requirements.lock": "numpy==2.0.1\npillow==11.0.0\nunasked==1.0\n",
         ".dockerignore": IGNORE,
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_pins_are_read_with_their_digests(project: Path) -> None:
-    pins = read_pins(project / "requirements.lock")
+    path = project / "requirements.lock"
+    path.write_text("# by hand\nnumpy==2.0.1 \\\n    --hash=sha256:abc\npillow==11.0.0\nunasked==1.0\n")
+    pins = read_pins(path)
     assert pins["numpy"] == "numpy==2.0.1 \\\n    --hash=sha256:abc"
     assert sorted(pins) == ["numpy", "pillow", "unasked"]
     assert read_pins(project / "missing.lock") == {}
@@ -40,11 +42,17 @@ def test_a_server_needs_no_torch() -> None:
 def test_a_lock_takes_pins_before_what_is_installed(project: Path) -> None:
     """Only what is needed, in the project's versions, Loopline and pip left out."""
     text = lock(["numpy", "pillow", "loopline"], pins=read_pins(project / "requirements.lock"))
-    assert "\nnumpy==2.0.1 \\\n    --hash=sha256:abc\n" in text
+    assert "\nnumpy==2.0.1\n" in text
     assert "\npillow==11.0.0\n" in text
     assert "unasked" not in text
     assert not re.search("^(loopline|pip|setuptools)=", text, re.MULTILINE)
     assert lock(["numpy"], pins={}) == f"{installed_pin('numpy')}\n"
+
+
+def test_digests_are_for_all_or_for_none() -> None:
+    """Pip refuses a mixture, so it is refused before a build."""
+    with pytest.raises(StateError, match=r"has digests, but does not pin numpy; .* Next: make lock"):
+        lock(["numpy"], pins={"pillow": "pillow==11.0.0 --hash=sha256:abc"})
 
 
 def test_what_is_for_other_systems_is_left_out() -> None:

@@ -39,10 +39,18 @@ def lock(requirements: Iterable[str], *, pins: Mapping[str, str], machine: str =
     """The text of a lock of everything that `requirements` need on Linux, Loopline itself not included.
 
     A package takes its entry of `pins`, else the version that is installed here. Raises `StateError` for one that
-    is neither pinned nor installed.
+    is not installed, and where `pins` have digests but not of every package.
     """
-    names = sorted({canonicalize_name(name) for name in closure(requirements, machine=machine)} - {"loopline"})
-    return "".join(f"{pins.get(name) or installed_pin(name)}\n" for name in names if name not in _BROUGHT_ALONG)
+    needed = {canonicalize_name(name) for name in closure(requirements, machine=machine)}
+    names = sorted(needed - {"loopline", *_BROUGHT_ALONG})
+    unpinned = [name for name in names if name not in pins]
+    if unpinned and any("--hash=" in entry for entry in pins.values()):
+        raise StateError(
+            f"'{LOCK_FILE}' has digests, but does not pin {', '.join(unpinned[:5])}"
+            f"{' and others' if len(unpinned) > 5 else ''}; pip takes all with digests or none.",
+            next_command="make lock",
+        )
+    return "".join(f"{pins.get(name) or installed_pin(name)}\n" for name in names)
 
 
 def closure(requirements: Iterable[str], *, machine: str = "x86_64") -> set[str]:
