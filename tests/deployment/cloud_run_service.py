@@ -36,7 +36,7 @@ class CloudRunService:
         return {part["revisionName"]: part["percent"] for part in self.live["status"]["traffic"] if part["percent"]}
 
     def _write(self, asked: Request) -> dict[str, Any]:
-        body = copy.deepcopy(asked.body)
+        body: dict[str, Any] = copy.deepcopy(asked.body)
         self.writes.append(body)
         generation = 1 if self.live is None else self.live["metadata"]["generation"] + 1
         revision = body["spec"]["template"]["metadata"]["name"]

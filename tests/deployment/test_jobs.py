@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.published import discovery, problems
-from tests.recorded_google import PROJECT, REGION, Reply, google, refusal
+from tests.recorded_google import PROJECT, REGION, Reply, Request, google, refusal
 
 from loopline.core.errors import StateError, UnknownName
 from loopline.core.records import CloudJob, CloudSettings, utc_now
@@ -152,12 +152,17 @@ def test_a_job_is_followed_until_its_run_is_home(tmp_path: Path, workspace: Work
     """Submitted, seen at work, ended by its own word; the run is here, and the machine is deleted."""
     url = f"file://{tmp_path}/bucket/jobs/1"
     deleted: list[str] = []
+
+    def delete(asked: Request) -> dict[str, Any]:
+        deleted.append(asked.path)
+        return {}
+
     tools = edge(
         {
             rf"POST {INSTANCES}": {"name": "operation-1"},
             rf"GET {INSTANCES}/[^/]+": {"status": "RUNNING"},
             rf"GET {INSTANCES}/[^/]+/serialPort": {"contents": "boot\nloopline: epoch 1\n"},
-            rf"DELETE {INSTANCES}/[^/]+": lambda asked: deleted.append(asked.path) or {},
+            rf"DELETE {INSTANCES}/[^/]+": delete,
         }
     )
     job = submit(a_job(url), workspace, tools)
@@ -178,9 +183,14 @@ def test_a_job_is_followed_until_its_run_is_home(tmp_path: Path, workspace: Work
 def test_a_spot_machine_that_went_is_replaced_a_few_times(tmp_path: Path, workspace: Workspace) -> None:
     """Up to its number of restarts; then the job has failed."""
     made: list[str] = []
+
+    def make(asked: Request) -> dict[str, Any]:
+        made.append(asked.body["name"])
+        return {}
+
     tools = edge(
         {
-            rf"POST {INSTANCES}": lambda asked: made.append(asked.body["name"]) or {},
+            rf"POST {INSTANCES}": make,
             rf"GET {INSTANCES}/.+": refusal(404, "NOT_FOUND"),
             rf"DELETE {INSTANCES}/[^/]+": refusal(404, "NOT_FOUND"),
         }

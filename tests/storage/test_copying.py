@@ -113,7 +113,7 @@ def test_an_interrupted_push_goes_on_and_is_not_taken_for_whole(
     """A push that died after some files sends the others; until then nobody can pull half a folder."""
     monkeypatch.setattr(copying, "_NUM_THREADS", 1)
     monkeypatch.setattr(copying, "_FILES_A_LISTING", 1)
-    send, sent = Place.send, []
+    send, sent = Place.send, list[str]()
 
     def die_after_three(self: Place, local: str, name: str) -> None:
         if len(sent) == 3:
