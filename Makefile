@@ -15,10 +15,11 @@ UV_VERSION := 0.13.8
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test lint types format docs unit serve ui freeze lock upgrade clean
+.PHONY: help install demo test lint types format docs unit serve ui bench scan-dependencies scan-secrets freeze lock \
+  upgrade clean
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## Create .venv and install what is pinned, once
 
@@ -66,6 +67,17 @@ serve: install ## Serve MODEL (default fashion@champion) on PORT (default 8000)
 
 ui: install ## Serve MODEL with its page
 	$(BIN)/loopline ui $(MODEL) --port $(PORT)
+
+bench: install ## Run the whole loop and the benchmark of drift, into build/bench
+	@mkdir -p build/bench
+	$(BIN)/loopline demo > build/bench/demo.txt
+	$(BIN)/python benchmarks/drift/run.py --bundle latest > build/bench/drift.txt
+
+scan-dependencies: install ## Look for known holes in what is pinned
+	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --require-hashes
+
+scan-secrets: install ## Look for secrets in the files and in the whole history
+	$(BIN)/loopline audit --only Secrets
 
 freeze: install ## Accept the present exported names and command-line flags
 	FREEZE=1 $(BIN)/pytest -q tests/test_surface.py

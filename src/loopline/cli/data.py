@@ -160,14 +160,21 @@ def verify(workspace: Workspace, *, reference: str, as_json: bool) -> None:
 @data.command()
 @click.argument("before")
 @click.argument("after")
+@click.option(
+    "--report", "folder", type=click.Path(path_type=Path), help="Write diff.md, and pictures of what changed, there."
+)
 @_as_json
 @click.pass_obj
-def diff(workspace: Workspace, *, before: str, after: str, as_json: bool) -> None:
+def diff(workspace: Workspace, *, before: str, after: str, folder: Path | None, as_json: bool) -> None:
     """Show what was added, removed, changed and relabelled from snapshot BEFORE to AFTER."""
     from loopline.cli.output import print_json, print_table
     from loopline.data import diff as diff_snapshots
+    from loopline.data.changes import write_changes
 
-    difference = diff_snapshots(before, after, workspace=workspace)
+    if folder is None:
+        difference = diff_snapshots(before, after, workspace=workspace)
+    else:
+        difference = write_changes(before, after, folder, workspace=workspace)
     if as_json:
         print_json(difference)
         return

@@ -13,7 +13,7 @@ import click
 from loopline.core.records import Record
 from loopline.core.workspace import Workspace
 from loopline.serving.scaling import RaySettings
-from loopline.serving.settings import ENVIRONMENT_PREFIX, ServeSettings, check_environment
+from loopline.serving.settings import ServeSettings, check_environment, variables
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -28,14 +28,16 @@ def _options(
         for name, field in reversed(kind.model_fields.items()):
             if name not in without:
                 # A server has an environment of its own; a cluster is named where it is meant.
-                variable = f"{ENVIRONMENT_PREFIX}{name.upper()}" if kind is ServeSettings else None
-                function = _option(name, field, variable)(function)
+                names = variables(name) if kind is ServeSettings else ()
+                function = _option(name, field, names)(function)
         return function
 
     return add
 
 
-def _option(name: str, field: FieldInfo, variable: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _option(
+    name: str, field: FieldInfo, names: tuple[str, ...]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     kind = _type_of(field)
     flag = name.replace("_", "-")
     is_repeatable = get_origin(kind) is tuple
@@ -46,7 +48,7 @@ def _option(name: str, field: FieldInfo, variable: str | None) -> Callable[[Call
         # In the environment, several stand with spaces between them.
         multiple=is_repeatable,
         type=str if is_repeatable else click.Path(path_type=Path) if kind is Path else kind,
-        envvar=variable,
+        envvar=list(names),
         help=f"{field.description}{'' if field.default in (None, ()) else f' [{_shown(field.default)}]'}",
     )
 
@@ -70,7 +72,8 @@ def _shown(default: object) -> str:
 def serve(workspace: Workspace, /, model: str, place: str | None, **given: Any) -> None:
     """Serve MODEL (`fashion@champion`, a bundle's digest or folder) over HTTP until Ctrl-C or SIGTERM.
 
-    Every option of the server can be given in the environment as LOOPLINE_SERVE_NAME, too.
+    Every option of the server can be given in the environment as LOOPLINE_SERVE_NAME, too; PORT and Vertex AI's
+    AIP_HTTP_PORT, AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE are heard as well.
     """
     scaling = {name: given.pop(name) for name in RaySettings.model_fields}
     if place is None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from loopline.core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from loopline.core.records import PlaceName
 
 
 @click.command()
@@ -18,6 +22,10 @@ from loopline.core.workspace import Workspace
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder with groups of your own, such as experiment/mine.yaml.",
 )
+@click.option("--on", "place", type=click.Choice(["vertex", "vm"]), help="Train on a machine in Google Cloud.")
+@click.option("--image", help="With --on: an image that is in a registry already; otherwise one is built and pushed.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="With --on: a setting, as job.spot=true.")
+@click.option("--budget", "budget_usd", type=float, help="With --on: US dollars after which the machine stops.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run's record as JSON.")
 @click.pass_obj
 def train(
@@ -26,6 +34,10 @@ def train(
     dry_run: bool,
     resume: str | None,
     config_dir: Path | None,
+    place: PlaceName | None,
+    image: str | None,
+    changes: tuple[str, ...],
+    budget_usd: float | None,
     as_json: bool,
 ) -> None:
     """Train a network: OVERRIDES are Hydra's, as in `recipe=fashion trainer.max_epochs=3 model.width=32`.
@@ -35,6 +47,10 @@ def train(
     from loopline.cli.output import print_json, print_table
     from loopline.loop import train as train_run
 
+    if place is not None:
+        where = _Elsewhere(place, image, changes, budget_usd)
+        _train_elsewhere(where, overrides, config_dir=config_dir, dry_run=dry_run, workspace=workspace)
+        return
     if dry_run:
         from loopline.training.compose import as_yaml, compose
 
@@ -53,6 +69,32 @@ def train(
         f"\nrun {run.run_id}: {run.num_steps:,} steps in {run.duration_s:,.1f} s; {workspace.runs / run.run_id}\n"
         f"next: loopline evaluate {run.run_id}"
     )
+
+
+class _Elsewhere(NamedTuple):
+    """What the options of `--on` say."""
+
+    place: PlaceName
+    image: str | None
+    changes: tuple[str, ...]
+    budget_usd: float | None
+
+
+def _train_elsewhere(
+    where: _Elsewhere, overrides: tuple[str, ...], *, config_dir: Path | None, dry_run: bool, workspace: Workspace
+) -> None:
+    from loopline import cloud
+    from loopline.cli.deploy import print_plan, settings_of
+
+    settings = settings_of(where.changes, where.budget_usd)
+    if dry_run:
+        _, plan = cloud.plan_training(
+            where.place, overrides, settings, image=where.image, config_dir=config_dir, workspace=workspace
+        )
+        print_plan(plan)
+        return
+    job = cloud.train_on(where.place, overrides, settings, image=where.image, workspace=workspace)
+    click.echo(f"next: loopline evaluate {job.run_id}")
 
 
 @click.command("verify-resume")

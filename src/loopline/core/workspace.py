@@ -8,6 +8,8 @@ workspace/
   mlflow.db, artifacts/      tracking and registry, read by `mlflow ui`
   predictions.db             the prediction log
   reports/                   HTML pages
+  deployments/NAME/          what runs because of us: record, files, history
+  jobs/ID/                   trainings on other machines
   cache/                     what can be computed again
 """
 
@@ -50,6 +52,14 @@ class Workspace:
     @property
     def reports(self) -> Path:
         return self.root / "reports"
+
+    @property
+    def deployments(self) -> Path:
+        return self.root / "deployments"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"
 
     @property
     def cache(self) -> Path:

@@ -55,22 +55,25 @@ def guard(paths: Sequence[Path] | None = None, *, workspace: Workspace | None = 
     """
     workspace = workspace or Workspace.default()
     chosen = [path for path in (_tracked() if paths is None else paths) if path.is_file()]
-    secrets = [open_snapshot(each.name, workspace) for each in list_snapshots(workspace) if each.confidential]
-    if not secrets or not chosen:
-        return len(chosen)
-    blocks_B = np.unique(np.concatenate([_known_blocks(snapshot, workspace.cache) for snapshot in secrets]))
-    found = [
-        path for path in track(chosen, "searching", total=len(chosen)) if holds_blocks(path.read_bytes(), blocks_B)
-    ]
+    found = find_samples(chosen, workspace=workspace)
     if found:
         names = ", ".join(f"'{path.as_posix()}'" for path in found[:10])
         more = f" and {len(found) - 10} more" if len(found) > 10 else ""
         raise GateRefused(
             f"{len(found)} of {len(chosen)} files hold samples of confidential snapshots "
-            f"({', '.join(snapshot.manifest.name for snapshot in secrets)}): {names}{more}.",
+            f"({', '.join(each.name for each in _confidential(workspace))}): {names}{more}.",
             next_command="git rm --cached FILE, and keep it out by .gitignore",
         )
     return len(chosen)
+
+
+def find_samples(paths: Sequence[Path], *, workspace: Workspace) -> list[Path]:
+    """Those of the files that hold samples of the workspace's confidential snapshots."""
+    secrets = [open_snapshot(each.name, workspace) for each in _confidential(workspace)]
+    if not secrets or not paths:
+        return []
+    blocks_B = np.unique(np.concatenate([_known_blocks(snapshot, workspace.cache) for snapshot in secrets]))
+    return [path for path in track(paths, "searching") if holds_blocks(path.read_bytes(), blocks_B)]
 
 
 def sample_blocks(snapshot: Snapshot) -> NDArray[np.uint64]:
@@ -82,6 +85,10 @@ def sample_blocks(snapshot: Snapshot) -> NDArray[np.uint64]:
         for raw in track(split.raw_many(range(split.num_examples)), f"reading {name}", total=split.num_examples):
             hashes += [_blocks(content) for content in (raw, *_decoded(raw, decoder))]
     return np.unique(np.concatenate(hashes))
+
+
+def _confidential(workspace: Workspace) -> list[DatasetManifest]:
+    return [each for each in list_snapshots(workspace) if each.confidential]
 
 
 def _known_blocks(snapshot: Snapshot, cache: Path) -> NDArray[np.uint64]:

@@ -55,9 +55,14 @@ _RUNNERS = re.compile(
 )
 
 
+_MAKE_VARIABLE = re.compile(r"\$\(([A-Z_][A-Z0-9_]*)\)")
+
+
 def parts(text: str) -> list[str]:
     """The simple commands of a command line, without what only starts them."""
     found = []
+    # A variable of make looks like a command whose output is taken.
+    text = _MAKE_VARIABLE.sub(r"${\1}", text)
     for part in re.split(r"&&|\|\||[;|\n]|\$\(", text):
         command = part.strip().strip("'\"`(){}").strip()
         while match := _RUNNERS.match(command):

@@ -13,6 +13,7 @@ from loopline import __version__
 from loopline.core.errors import InvalidExample
 from loopline.prediction_log import PredictionLog
 from loopline.predictor.answer import PredictorLike
+from loopline.serving.envelope import platform_routes
 from loopline.serving.frame import RequestFrame
 from loopline.serving.gate import Gate
 from loopline.serving.keys import read_keys
@@ -73,8 +74,10 @@ def build_app(
     app.state.service = service
     app.state.is_stopping = False
     # With keys, any route may refuse.
+    refusals = refusals_of(401, 429) if keys else None
     routes = model_routes(service)
-    app.include_router(routes, responses=refusals_of(401, 429) if keys else None)
+    app.include_router(routes, responses=refusals)
+    app.include_router(platform_routes(service), responses=refusals)
     if settings.docs:
         app.include_router(docs_routes())
     if settings.docs or settings.ui:
@@ -85,7 +88,7 @@ def build_app(
         app.add_exception_handler(kind, _refused)
     app.add_middleware(Shortcut, routes=routes.routes, refused=_refused)
     if keys:
-        app.add_middleware(Gate, keys=keys, limit=limit)
+        app.add_middleware(Gate, keys=keys, limit=limit, health_route=settings.health_route)
     _surround(app, service)
     return app
 

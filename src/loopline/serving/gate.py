@@ -20,19 +20,23 @@ _OPEN_FOLDER = "/ui/"
 class Gate:
     """ASGI middleware inside the request frame; the frame's log finds the key's name in the request's state."""
 
-    def __init__(self, app: ASGIApp, *, keys: ApiKeys, limit: RateLimit | None) -> None:
+    def __init__(self, app: ASGIApp, *, keys: ApiKeys, limit: RateLimit | None, health_route: str | None) -> None:
         self._app = app
+        self._open = {*_OPEN, health_route}
         self._keys = keys
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request pass, or refuses it before its body is read."""
-        if scope["type"] == "http" and not _is_open(scope):
+        if scope["type"] == "http" and not self._is_open(scope["path"]):
             refusal = self._refusal(scope)
             if refusal is not None:
                 await send_refusal(refusal, scope["state"]["request_id"], send)
                 return
         await self._app(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        return path in self._open or path.startswith(_OPEN_FOLDER)
 
     def _refusal(self, scope: Scope) -> Refusal | None:
         index = self._keys.holder(_key_of(scope))
@@ -50,11 +54,6 @@ async def send_refusal(refusal: Refusal, request_id: str, send: Send) -> None:
     raw_headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": raw_headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _is_open(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path in _OPEN or path.startswith(_OPEN_FOLDER)
 
 
 def _key_of(scope: Scope) -> bytes:

@@ -108,11 +108,7 @@ async def _healthz() -> Response:
     responses={503: {"model": ErrorBody}},
 )
 async def _readyz(request: Request) -> Response:
-    champion = _service(request).champion
-    readiness = champion.current.readiness
-    if not readiness.is_ready:
-        raise not_ready(readiness.reason)
-    return json_response(HealthAnswer(status="ready", note=champion.refusal))
+    return ready_answer(_service(request))
 
 
 async def _metrics(request: Request) -> Response:
@@ -196,6 +192,13 @@ async def _answer_each(request: Request, examples: Sequence[tuple[str | None, De
 
     items = await asyncio.gather(*(item_of(index, *example) for index, example in enumerate(examples)))
     return json_response(BatchAnswer(request_id=request_id, items=items))
+
+
+def ready_answer(service: Service) -> Response:
+    """Says that the server is ready; raises a 503 with the reason where it is not."""
+    if not service.readiness.is_ready:
+        raise not_ready(service.readiness.reason)
+    return json_response(HealthAnswer(status="ready", note=service.champion.refusal))
 
 
 def json_response(answer: BaseModel) -> Response:

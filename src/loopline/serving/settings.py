@@ -12,6 +12,13 @@ from loopline.core.errors import UnknownName
 from loopline.core.records import Record
 
 ENVIRONMENT_PREFIX = "LOOPLINE_SERVE_"
+# How platforms tell a container of a setting: Vertex AI by the names with AIP, Cloud Run and others by PORT.
+PLATFORM_VARIABLES = {
+    "port": ("AIP_HTTP_PORT", "PORT"),
+    "health_route": ("AIP_HEALTH_ROUTE",),
+    "predict_route": ("AIP_PREDICT_ROUTE",),
+}
+_ROUTE = r"^/[\w.:/-]+$"
 
 
 class ServeSettings(Record):
@@ -19,6 +26,10 @@ class ServeSettings(Record):
 
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
+    health_route: str | None = Field(None, pattern=_ROUTE, description="A second path of /readyz, as a platform wants.")
+    predict_route: str | None = Field(
+        None, pattern=_ROUTE, description='A path for {"instances": […]}, answered by {"predictions": […]}.'
+    )
     max_batch_size: int = Field(32, ge=1, le=4096, description="Most examples that the engine predicts at once.")
     max_queue_delay_ms: float = Field(
         0.0,
@@ -105,6 +116,11 @@ class ServeSettings(Record):
         if self.max_pending_bytes < self.max_body_bytes:
             raise ValueError("max_pending_bytes is less than max_body_bytes; expected room for one body at least")
         return self
+
+
+def variables(setting: str) -> tuple[str, ...]:
+    """The environment variables that a setting is read from; the first that is set holds."""
+    return (f"{ENVIRONMENT_PREFIX}{setting.upper()}", *PLATFORM_VARIABLES.get(setting, ()))
 
 
 def check_environment(names: Iterable[str]) -> None:

@@ -11,6 +11,25 @@ from loopline.core.records.bundle import (
     TensorSpec,
     TransformStep,
 )
+from loopline.core.records.cloud import (
+    CloudSettings,
+    HostName,
+    JobSettings,
+    PlaceName,
+    Platform,
+    ServiceSettings,
+    TargetName,
+)
+from loopline.core.records.contract import (
+    Contract,
+    ContractCheck,
+    ContractRun,
+    DiskRule,
+    Limits,
+    MemoryRule,
+    PortRule,
+    RouteRule,
+)
 from loopline.core.records.dataset import (
     ChannelStatistics,
     DatasetManifest,
@@ -23,6 +42,15 @@ from loopline.core.records.dataset import (
     Split,
     SplitDiff,
     Task,
+)
+from loopline.core.records.deployment import (
+    CloudJob,
+    CostEstimate,
+    CostLine,
+    Deployment,
+    Plan,
+    RunningResource,
+    Step,
 )
 from loopline.core.records.drift import DriftReport, DriftTest
 from loopline.core.records.evaluation import (
@@ -37,9 +65,11 @@ from loopline.core.records.evaluation import (
     SentenceExample,
     ValueExample,
 )
+from loopline.core.records.image import ContextProblem, ImageBuild
 from loopline.core.records.load import LoadStep, LoadTest, SloResult
 from loopline.core.records.optimization import Candidate, Derivation, Optimization, Speed
 from loopline.core.records.prediction import Prediction
+from loopline.core.records.preflight import Preflight, PreflightCheck, PreflightStatus
 from loopline.core.records.record import Component, Digest, Name, Record, Time, utc_now
 from loopline.core.records.registry import AliasMove, ModelVersion
 from loopline.core.records.resume import ResumeProof
@@ -69,13 +99,23 @@ __all__ = [
     "ChannelStatistics",
     "Choice",
     "ClassRow",
+    "CloudJob",
+    "CloudSettings",
     "CodeState",
     "Component",
+    "ContextProblem",
+    "Contract",
+    "ContractCheck",
+    "ContractRun",
+    "CostEstimate",
+    "CostLine",
     "DatasetManifest",
     "DatasetRef",
+    "Deployment",
     "Derivation",
     "Digest",
     "Dimension",
+    "DiskRule",
     "DriftReport",
     "DriftTest",
     "Duplicate",
@@ -86,12 +126,17 @@ __all__ = [
     "Finding",
     "FloatRange",
     "HardExample",
+    "HostName",
+    "ImageBuild",
     "InputKind",
     "IntRange",
     "Item",
+    "JobSettings",
     "LevelBand",
+    "Limits",
     "LoadStep",
     "LoadTest",
+    "MemoryRule",
     "Metric",
     "ModelBundle",
     "ModelVersion",
@@ -99,19 +144,29 @@ __all__ = [
     "Optimization",
     "PairedComparison",
     "Parity",
+    "PlaceName",
+    "Plan",
+    "Platform",
+    "PortRule",
     "Prediction",
+    "Preflight",
+    "PreflightCheck",
+    "PreflightStatus",
     "Pruning",
     "Ratings",
     "Record",
     "Reference",
     "ResumeProof",
+    "RouteRule",
     "Run",
     "RunKind",
     "RunStatus",
+    "RunningResource",
     "Runtime",
     "SentenceExample",
     "ServedComparison",
     "ServedSide",
+    "ServiceSettings",
     "Severity",
     "Shard",
     "Signature",
@@ -122,8 +177,10 @@ __all__ = [
     "Speed",
     "Split",
     "SplitDiff",
+    "Step",
     "Sweep",
     "SweepSettings",
+    "TargetName",
     "Task",
     "TensorSpec",
     "Time",

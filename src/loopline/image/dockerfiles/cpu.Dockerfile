@@ -1,0 +1,2 @@
+ARG PYTHON=3.11
+FROM python:${PYTHON}-slim-bookworm AS base

@@ -1,0 +1,89 @@
+"""What `loopline image` puts into a project's `.image/KIND` before a build: pins, Loopline itself, the bundle."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from loopline.core.errors import ConfigError, StateError
+from loopline.core.records import ModelBundle
+from loopline.core.store import replace_folder, write_bytes, write_text
+from loopline.image.dockerfile import Kind
+from loopline.image.guard import PREPARED
+from loopline.image.locks import LOCK_FILE, checkout, lock, loopline_requirement, read_pins
+
+# Which extras a server needs for what its bundle reads, beside `serve`.
+_EXTRA_OF_INPUT = {"bands": "bands", "text": "text"}
+
+
+def requirements_of(kind: Kind, project: Path, bundle: ModelBundle | None = None) -> list[str]:
+    """What an image of the project must be able to import.
+
+    `[tool.loopline.image]` of its `pyproject.toml` says so (`serve = ["loopline[serve]", "soundfile"]`); otherwise
+    training takes the project's dependencies, and serving what the bundle's kind of input needs.
+    """
+    settings = _pyproject(project)
+    own = settings.get("tool", {}).get("loopline", {}).get("image", {})
+    if unknown := sorted(set(own) - {"train", "serve"}):
+        raise ConfigError(f"unknown key 'tool.loopline.image.{unknown[0]}' in pyproject.toml; known: serve, train.")
+    if kind in own:
+        return list(own[kind])
+    if kind == "train":
+        dependencies: list[str] = settings.get("project", {}).get("dependencies", [])
+        return dependencies or ["loopline[train]"]
+    extra = None if bundle is None else _EXTRA_OF_INPUT.get(bundle.input_kind)
+    return ["loopline[serve]" if extra is None else f"loopline[serve,{extra}]"]
+
+
+def prepare(kind: Kind, project: Path, *, platform: str, bundle: ModelBundle | None, folder: Path | None) -> Path:
+    """Writes `.image/KIND` of the project anew and returns it.
+
+    `folder` is the bundle's, copied to `model/`. Equal inputs give equal bytes, so an engine's cached layers hold.
+    Raises `StateError` where a package is neither pinned nor installed, or Loopline's own wheel cannot be built.
+    """
+    place = project / PREPARED / kind
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}[platform.rpartition("/")[2]]
+    requirements = requirements_of(kind, project, bundle)
+    text = lock(requirements, pins=read_pins(project / LOCK_FILE), machine=machine)
+    with replace_folder(place) as temporary:
+        write_text(temporary / LOCK_FILE, text)
+        write_text(temporary / "loopline" / "requirement.txt", f"{loopline_requirement()}\n")
+        if (source := checkout()) is not None:
+            name, content = _wheel(source)
+            write_bytes(temporary / "loopline" / name, content)
+        if folder is not None:
+            shutil.copytree(folder, temporary / "model")
+    return place
+
+
+@cache
+def _wheel(source: Path) -> tuple[str, bytes]:
+    """Name and bytes of the wheel of the checkout that runs here, for no index has it."""
+    with tempfile.TemporaryDirectory() as built:
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+        done = subprocess.run(  # noqa: S603 - our own interpreter and paths
+            [*command, "--wheel-dir", built, str(source)], capture_output=True, text=True, check=False
+        )
+        wheel = next(Path(built).glob("*.whl"), None)
+        if done.returncode != 0 or wheel is None:
+            raise StateError(
+                f"the wheel of Loopline's checkout '{source}' cannot be built: {done.stderr.strip()[-300:]}",
+                next_command=f"{sys.executable} -m pip install hatchling editables",
+            )
+        return wheel.name, wheel.read_bytes()
+
+
+def _pyproject(project: Path) -> dict[str, Any]:
+    path = project / "pyproject.toml"
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"'{path}' is no TOML: {error}.") from None
