@@ -84,7 +84,12 @@ def test_what_does_not_fit_together_is_refused(corpus: Path, tmp_path: Path) -> 
         listed(corpus)
 
 
-@pytest.mark.parametrize("raw", [b"no gzip", gzip.compress(b"a\nb\n")[:-9], gzip.compress(b"\xff\xfe")])
+@pytest.mark.parametrize(
+    # Named, for their bytes hold the time, and two processes that share the tests would collect different ones.
+    "raw",
+    [b"no gzip", gzip.compress(b"a\nb\n")[:-9], gzip.compress(b"\xff\xfe")],
+    ids=["no gzip", "cut off", "no text"],
+)
 def test_a_broken_file_is_one_sentence(corpus: Path, raw: bytes) -> None:
     (corpus / "val.en.gz").write_bytes(raw)
     with pytest.raises(InputError, match=r"'.*val\.en\.gz' is no text in UTF-8 and gzip: "):
