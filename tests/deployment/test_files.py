@@ -161,7 +161,7 @@ def test_the_compose_file_is_what_compose_publishes(order: Order) -> None:
 def test_what_the_dashboard_and_the_rules_ask_for_is_what_a_server_tells(order: Order, bundle_folder: Any) -> None:
     """Every metric that is drawn or alarmed about is one of the server's."""
     task = TASKS["classification"](open_predictor(bundle_folder), num_probabilities=0)
-    telemetry = Telemetry(model="m", bundle=order.bundle, task=task)
+    telemetry = Telemetry(bundle=order.bundle, task=task)
     told = set(re.findall(r"^# TYPE (\w+)", telemetry.text().decode(), re.MULTILINE))
     texts = open_target("compose").files(order)
     asked = set(re.findall(r"loopline_\w+", texts["grafana/dashboards/loopline.json"] + texts["prometheus/rules.yml"]))

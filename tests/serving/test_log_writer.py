@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from loopline.prediction_log import LogRow, PredictionLog, open_log
+from loopline.prediction_log import LogRow, open_log
+from loopline.prediction_log.sqlite import SqliteLog
 from loopline.serving import log_writer
 from loopline.serving.log_writer import LogWriter
 
@@ -34,7 +35,7 @@ class Counts:
         self.dropped += num_rows
 
 
-def start(log: PredictionLog, counts: Counts, *, max_rows: int = 1000) -> LogWriter:
+def start(log: SqliteLog, counts: Counts, *, max_rows: int = 1000) -> LogWriter:
     return LogWriter(log, max_rows=max_rows, on_written=counts.count_written, on_dropped=counts.count_dropped)
 
 
@@ -58,14 +59,14 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> Iterator[PredictionLog]:
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
     with open_log(tmp_path / "log.db") as opened:
         # Not the five seconds for which a server waits for another writer.
         opened._connection.execute("PRAGMA busy_timeout = 20")
         yield opened
 
 
-def test_rows_arrive_by_themselves_and_at_the_latest_on_close(log: PredictionLog) -> None:
+def test_rows_arrive_by_themselves_and_at_the_latest_on_close(log: SqliteLog) -> None:
     counts = Counts()
     writer = start(log, counts)
     writer.put(make_row(0))
@@ -78,7 +79,7 @@ def test_rows_arrive_by_themselves_and_at_the_latest_on_close(log: PredictionLog
 
 
 def test_rows_wait_while_the_log_cannot_be_written(
-    log: PredictionLog, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    log: SqliteLog, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are tried again and arrive in order; the trouble is reported once."""
     monkeypatch.setattr(log_writer, "_RETRY_INTERVAL_S", 0.02)
@@ -95,7 +96,7 @@ def test_rows_wait_while_the_log_cannot_be_written(
     assert len(caplog.records) == 1
 
 
-def test_a_full_buffer_drops_and_counts(log: PredictionLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_buffer_drops_and_counts(log: SqliteLog, caplog: pytest.LogCaptureFixture) -> None:
     """Never more than `max_rows` wait; those that do arrive later."""
     counts = Counts()
     writer = start(log, counts, max_rows=5)
@@ -109,7 +110,7 @@ def test_a_full_buffer_drops_and_counts(log: PredictionLog, caplog: pytest.LogCa
     assert len(caplog.records) == 1
 
 
-def test_what_cannot_be_written_until_the_end_is_counted(log: PredictionLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_cannot_be_written_until_the_end_is_counted(log: SqliteLog, caplog: pytest.LogCaptureFixture) -> None:
     counts = Counts()
     writer = start(log, counts)
     with locked(log.path):
@@ -118,7 +119,7 @@ def test_what_cannot_be_written_until_the_end_is_counted(log: PredictionLog, cap
     assert (counts.written, counts.dropped, log.count()) == (0, 1, 0)
 
 
-def test_a_full_disk_loses_only_what_it_counts(log: PredictionLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_loses_only_what_it_counts(log: SqliteLog, caplog: pytest.LogCaptureFixture) -> None:
     """A limit on the size of files stands for the disk; rows from before and after it are in the log, whole."""
     resource = pytest.importorskip("resource", reason="file sizes have no limit on this system")
     counts = Counts()

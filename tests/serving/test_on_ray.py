@@ -78,8 +78,8 @@ def cluster() -> Iterator[Any]:
     try:
         yield found, nodes
     finally:
-        serve.shutdown()
-        ray.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
+        serve.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
+        ray.shutdown()
         found.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
 
 

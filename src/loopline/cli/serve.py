@@ -35,9 +35,7 @@ def _options(
     return add
 
 
-def _option(
-    name: str, field: FieldInfo, names: tuple[str, ...]
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _option(name: str, field: FieldInfo, names: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     kind = _type_of(field)
     flag = name.replace("_", "-")
     is_repeatable = get_origin(kind) is tuple

@@ -114,8 +114,8 @@ def serve_on_ray(folder: Path, settings: ServeSettings, scaling: RaySettings, *,
     if scaling.ray_address is not None:
         return
     stop.wait()
-    serve.shutdown()
-    ray.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
+    serve.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
+    ray.shutdown()
 
 
 class _Files(Mapping[str, bytes]):
