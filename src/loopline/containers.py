@@ -172,7 +172,7 @@ def _own(
     shown = (here / "src", here / "conf", source, Path(sys.prefix), Path(sys.base_prefix))
     return Subject(
         name,
-        (sys.executable, "-m", "loopline", kind, *settings, *arguments),
+        (sys.executable, "-P", "-m", "loopline", kind, *settings, *arguments),
         {
             **image_variables(kind),
             "PYTHONPATH": os.pathsep.join([str(source), str(here / "src")]),

@@ -62,7 +62,7 @@ def work(url: str, overrides: Sequence[str], *, workspace: Workspace, pace: Pace
     if begun is not None and begun.status == "completed":
         return write_state(place, "completed", run_id=begun.run_id)
     words = ["train", *overrides] if begun is None else ["train", "--resume", begun.run_id]
-    command = [sys.executable, "-m", "loopline", f"--home={workspace.root}", *words]
+    command = [sys.executable, "-P", "-m", "loopline", f"--home={workspace.root}", *words]
     with subprocess.Popen(command) as process, _told_to_stop() as told:  # noqa: S603 - our own interpreter, a user's overrides
         why = _watch(process, told, lambda: _send_runs(workspace, place), job=job, workspace=workspace, pace=pace)
     _send_runs(workspace, place)

@@ -60,11 +60,10 @@ def build_app(
             if limit is not None:
                 limit.close()
 
-    bundle = predictor.bundle
     app = FastAPI(
         title=f"Loopline: {model}",
         version=__version__,
-        description=f"Predictions of `{bundle.name}`. Every answer says which bundle made it, as does `GET /model`.",
+        description=f"Predictions of `{predictor.bundle.name}`; every answer says which bundle made it, as `GET /model` does.",
         lifespan=lifespan,
         # The framework's own pages load their scripts from a public host.
         docs_url=None,
@@ -73,17 +72,12 @@ def build_app(
     )
     app.state.service = service
     app.state.is_stopping = False
+    routes = model_routes(service)
     # With keys, any route may refuse.
     refusals = refusals_of(401, 429) if keys else None
-    routes = model_routes(service)
-    app.include_router(routes, responses=refusals)
-    app.include_router(platform_routes(service), responses=refusals)
-    if settings.docs:
-        app.include_router(docs_routes())
-    if settings.docs or settings.ui:
-        app.include_router(asset_routes())
-    if settings.ui:
-        app.include_router(page_routes(bundle))
+    for router in (routes, platform_routes(service)):
+        app.include_router(router, responses=refusals)
+    _add_pages(app, service)
     for kind in (Refusal, InvalidExample, HTTPException):
         app.add_exception_handler(kind, _refused)
     app.add_middleware(Shortcut, routes=routes.routes, refused=_refused)
@@ -91,6 +85,17 @@ def build_app(
         app.add_middleware(Gate, keys=keys, limit=limit, health_route=settings.health_route)
     _surround(app, service)
     return app
+
+
+def _add_pages(app: FastAPI, service: Service) -> None:
+    """Adds what people look at, with a key or without one."""
+    settings = service.settings
+    if settings.docs:
+        app.include_router(docs_routes())
+    if settings.docs or settings.ui:
+        app.include_router(asset_routes())
+    if settings.ui:
+        app.include_router(page_routes(service.predictor.bundle))
 
 
 def _surround(app: FastAPI, service: Service) -> None:
