@@ -63,7 +63,7 @@ def build_app(
     app = FastAPI(
         title=f"Loopline: {model}",
         version=__version__,
-        description=f"Predictions of `{predictor.bundle.name}`; every answer says which bundle made it, as `GET /model` does.",
+        description=f"Predictions of `{predictor.bundle.name}`; answers and `GET /model` say which bundle made them.",
         lifespan=lifespan,
         # The framework's own pages load their scripts from a public host.
         docs_url=None,
