@@ -50,6 +50,17 @@ def test_run_leaves_everything_that_made_it(digits: Workspace, quick: Overrides)
     assert all(digest_file(folder / path) == digest for path, digest in listed.items())
 
 
+def test_validation_sees_a_picture_once(digits: Workspace, quick: Overrides) -> None:
+    """The views that a network is averaged over when it is used cost nothing while it trains."""
+    plain, averaged = (
+        train((*quick, "model=resnet", f"model.test_time_shift_px={shift_px}"), workspace=digits) for shift_px in (0, 2)
+    )
+    assert averaged.metrics == plain.metrics
+    network = load_checkpoint(digits.runs / averaged.run_id)
+    x_NCHW = torch.rand(4, 1, 16, 16)
+    assert not torch.allclose(network(x_NCHW)[0], network.one_view()(x_NCHW)[0])
+
+
 def test_best_checkpoint_is_the_best_one(digits: Workspace, quick: Overrides) -> None:
     """Loaded from the run's folder alone, it reproduces the best validation accuracy of the run."""
     run = train((*quick, "optimizer.lr=0.1"), workspace=digits)

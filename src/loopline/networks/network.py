@@ -29,6 +29,10 @@ class Network(nn.Module, ABC):
         layers = [list(part.parameters()) for part in parts]
         return [layer for layer in layers if layer]
 
+    def one_view(self) -> Network:
+        """The network that sees a picture once: without the views that some are averaged over when they are used."""
+        return self
+
 
 class PretrainedInput(NamedTuple):
     """How the pictures were prepared that a network's weights were trained on."""

@@ -38,6 +38,9 @@ class OverViews(Network):
     def layers(self) -> list[list[nn.Parameter]]:
         return self.network.layers()
 
+    def one_view(self) -> Network:
+        return self.network
+
 
 def over_views(network: Network, *, flips: Flips = NO_FLIPS, shift_px: int = 0) -> Network:
     """The network, averaged over flips of the picture; or of two pictures, moved by `shift_px` up left and down right.

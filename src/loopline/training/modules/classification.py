@@ -46,7 +46,7 @@ class Classification(TrainingModule):
         x_N = batch.x_N
         if x_N.ndim == 4:
             x_N = x_N.contiguous(memory_format=torch.channels_last)
-        logits_NK, _ = self.network(x_N)
+        logits_NK, _ = self.network.one_view()(x_N)
         if not training:
             return cross_entropy(logits_NK, batch.targets_N), logits_NK
         loss = self._training_loss(logits_NK, batch.targets_N)

@@ -61,7 +61,7 @@ class TrainingModule(LightningModule, ABC):
     """Trains a network; `metrics` holds the figures of the last whole epoch.
 
     With `trainer.ema_decay` or `trainer.average_epochs`, `average` is a mean of the network's weights over training,
-    and validation measures that.
+    and validation measures that. It sees each picture once, whatever views the network is averaged over in use.
     """
 
     def __init__(self, network: Network, job: Job, *, num_steps: int, log: MetricsLog) -> None:

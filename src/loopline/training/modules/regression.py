@@ -42,7 +42,7 @@ class Regression(TrainingModule):
         return (affine,) if minimum is None else (affine, TransformStep(name="clip", params={"minimum": minimum}))
 
     def loss(self, batch: Batch, *, training: bool) -> tuple[Tensor, Tensor]:
-        outputs_N1, _ = self.network(batch.x_N)
+        outputs_N1, _ = self.network.one_view()(batch.x_N)
         given_N, wanted_N = outputs_N1[:, 0], (batch.targets_N - self._offset) / self._scale
         if self._task.loss == "huber":
             return huber_loss(given_N, wanted_N, delta=self._task.huber_delta), outputs_N1
