@@ -35,7 +35,7 @@ def instance(picture: bytes) -> dict[str, str]:
 
 
 def test_the_platforms_health_route_is_readyz(client: TestClient) -> None:
-    assert client.get(HEALTH).json() == client.get("/readyz").json() == {"status": "ready"}
+    assert client.get(HEALTH).json() == client.get("/readyz").json() == {"status": "ready", "note": None}
 
 
 def test_an_envelope_is_answered_as_its_instances_would_be(client: TestClient, instance: dict[str, str]) -> None:
