@@ -217,6 +217,8 @@ def test_runners_are_no_commands() -> None:
     """What only starts a command is left out, part by part."""
     text = "sudo CI=1 uv run --with x ruff check . && poetry run pytest | tee log; python -m mypy src || # nothing"
     assert parts(text) == ["ruff check .", "pytest", "tee log", "mypy src"]
+    installed = "$(BIN)/ruff check . && .venv/bin/python -m pytest; /opt/env/bin/mypy src | ${DATA}/a.txt b/bin/run"
+    assert parts(installed) == ["ruff check .", "pytest", "mypy src", "a.txt b/bin/run"]
     command = next(iter(read_texts({"a.sh": text + "\n"}).commands))
     assert [command.runs(pattern) for pattern in ("ruff", "pytest", "mypy", "tee", "src", "ruf")] == [True] * 4 + [
         False

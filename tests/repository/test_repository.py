@@ -212,6 +212,15 @@ def test_texts_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(len(text or "") for text in repository._texts.values()) <= 25
 
 
+def test_a_template_for_other_projects_is_no_work_of_this_one() -> None:
+    """Where it lies in a folder; a repository that is a template is read as it stands."""
+    files = {"shop/train.py": "x = 1\n", "kit/project/Makefile": "test:\n\tpytest\n", "kit/project/a.py": "y = 2\n"}
+    for questions in ("copier.yml", "copier.yaml", "cookiecutter.json"):
+        repository = read_texts({**files, f"kit/{questions}": "{}\n"})
+        assert (list(repository.python), repository.makefile_targets) == (["shop/train.py"], [])
+    assert list(read_texts({**files, "copier.yml": "{}\n"}).python) == ["kit/project/a.py", "shop/train.py"]
+
+
 def test_views_hold_the_projects_own_live_files_only() -> None:
     """Vendored, generated and given-up files, and the script that a course hands out, are no work of the project."""
     code = "import torch\n"

@@ -41,7 +41,8 @@ class Command:
     def runs(self, pattern: str) -> bool:
         """Whether a regular expression matches the command from the start of one of its parts on.
 
-        Parts are split at `&&`, `||`, `;` and `|`; runners such as `uv run`, `poetry run` and `python -m` are left out.
+        Parts are split at `&&`, `||`, `;` and `|`; runners such as `uv run`, `poetry run` and `python -m` are left out,
+        and so is the folder of an environment's programs.
         """
         return any(re.match(rf"(?:{pattern})(?![\w-])", part) for part in parts(self.text))
 
@@ -50,7 +51,8 @@ _RUNNERS = re.compile(
     r"^((sudo|time|exec|nohup|then|do|else|if|!|@|-)\s+|[A-Z_][A-Z0-9_]*=\S*\s+|"
     r"(uv|poetry|pdm|pipenv|hatch|rye|pixi)\s+run\s+((--(with|group|extra|python)\s+\S+|--?[\w-]+(=\S+)?)\s+)*|"
     r"(uvx|pipx\s+run|uv\s+tool\s+run)\s+(--from\s+\S+\s+)?|(conda|mamba|micromamba)\s+run\s+(-\w+\s+\S+\s+)*|"
-    r"(\S*/)?python[\d.]*\s+(-[uBOI]\s+)*-m\s+|\$\(?\{?PYTHON\w*\}?\)?\s+-m\s+|xvfb-run\s+)",
+    r"(\$\{\w+\}|(\S*/)?\.?v?env[\w.-]*/(bin|Scripts))/(?=[\w.-]+(\s|$))|"
+    r"(\S*/)?python[\d.]*\s+(-[uBOIP]\s+)*-m\s+|\$\(?\{?PYTHON\w*\}?\)?\s+-m\s+|xvfb-run\s+)",
     re.IGNORECASE,
 )
 

@@ -91,9 +91,15 @@ class Repository:
 
     @cached_property
     def own_paths(self) -> Sequence[str]:
-        """The paths that are the project's own live work: not vendored, generated, given up or handed out."""
+        """The paths that are the project's own live work: not vendored, generated, given up or handed out.
+
+        Nor below a folder with a template's questions: that is what other projects will do.
+        """
+        templates = tuple(folder for path in self.files if (folder := roles.template_folder(path)))
         return [
-            path for path, file in self.files.items() if file.kind in ("regular", "executable") and roles.is_own(path)
+            path
+            for path, file in self.files.items()
+            if file.kind in ("regular", "executable") and roles.is_own(path) and not path.startswith(templates)
         ]
 
     def text(self, path: str) -> str | None:

@@ -24,6 +24,9 @@ _TEST = re.compile(r"(^|/)(tests?|[^/]*[_-]tests?)/|(^|/)(test_[^/]*|[^/]*_test|
 # The checker that comes with a report's template; it is no work of the project.
 _REPORT_TOOL = re.compile(r"^(.*/)?reports?/report\.py$|^report\.py$", re.IGNORECASE)
 
+# What Copier and Cookiecutter ask whoever makes a project of a template; at the root, the repository is the template.
+_QUESTIONS = re.compile(r"^(.+/)(copier\.ya?ml|cookiecutter\.json)$")
+
 
 def is_vendored(path: str) -> bool:
     """Somebody else's code, copied into the repository."""
@@ -48,6 +51,12 @@ def is_test(path: str) -> bool:
 def is_report_tool(path: str) -> bool:
     """The script that a course hands out to check reports."""
     return bool(_REPORT_TOOL.search(path))
+
+
+def template_folder(path: str) -> str | None:
+    """The folder, with its last slash, of a template for other projects, where `path` is the file of its questions."""
+    found = _QUESTIONS.match(path)
+    return found[1] if found else None
 
 
 def is_own(path: str) -> bool:
