@@ -23,7 +23,7 @@ image:
 WORKFLOW = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: make image\n"
 BROUGHT = (
     "hydra", "config_files", "lightning", "model_train", "dist_data", "dist_train", "wandb", "fastapi", "frontend",
-    "metrics", "io_collection", "onnx_bentoml", "drift", "mon_perf",
+    "metrics", "io_collection", "torchserve", "onnx_bentoml", "drift", "mon_perf",
 )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def test_a_command_brings_what_it_does(item: str) -> None:
     assert item in {rule.id for rule in ITEMS}
 
 
-@pytest.mark.parametrize("item", ["sweep", "optuna", "torchserve", "docker_trigger"])
+@pytest.mark.parametrize("item", ["sweep", "optuna", "alerts", "docker_trigger"])
 def test_what_nothing_runs_is_not_brought(item: str) -> None:
     """A command that no target has, one that only a person runs, and what Loopline does not do."""
     assert brought(read_texts({"Makefile": MAKEFILE}), item) is None

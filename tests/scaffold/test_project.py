@@ -19,8 +19,8 @@ from loopline.project import new_project, update_project
 from loopline.scaffold import template_repository
 from loopline.scaffold.releases import TEMPLATE, write_release
 
-# What files can show only of a project that runs in a cloud; and a server that is not Loopline's.
-ELSEWHERE = {"gcp_bucket", "gcp_train", "deploy_cloud", "cloud_monitoring", "alerts", "drift_api", "torchserve"}
+# What files can show only of a project that runs in a cloud.
+ELSEWHERE = {"gcp_bucket", "gcp_train", "deploy_cloud", "cloud_monitoring", "alerts", "drift_api"}
 
 
 def git(folder: Path, *words: str) -> str:

@@ -31,6 +31,7 @@ _BROUGHT = {
     "dist_train": ((r"loopline train\b.*trainer\.devices=([2-9]|\d\d|-1|auto)",), "trains on several devices"),
     "dist_data": ((r"loopline train\b.*data\.num_workers=[1-9]",), "loads the data in several processes"),
     "fastapi": ((_SERVES,), "answers by FastAPI with the model"),
+    "torchserve": ((r"loopline serve",), "serves the exported graph, in the place of a server like TorchServe"),
     "onnx_bentoml": ((_SERVES,), "answers by ONNX Runtime"),
     "frontend": ((r"loopline (ui|serve\b.*--ui)",), "has a page to ask the model"),
     "metrics": ((_SERVES,), "tells Prometheus of itself at /metrics"),

@@ -20,6 +20,9 @@ import loopline
 from loopline.core.errors import StateError
 
 LOCK_FILE = "requirements.lock"
+# One version of these exists in several builds, with CUDA or without, each with other digests and other dependencies.
+BUILDS_FILE = "requirements-torch.txt"
+BUILDS = ("torch", "torchvision", "torchaudio")
 # Installed with every virtual environment, or by Python itself.
 _BROUGHT_ALONG = {"pip", "setuptools"}
 _ENTRY = re.compile(r"^(?P<name>[A-Za-z0-9][\w.-]*)\s*(==|@)", re.MULTILINE)
@@ -27,12 +30,15 @@ _ENTRY = re.compile(r"^(?P<name>[A-Za-z0-9][\w.-]*)\s*(==|@)", re.MULTILINE)
 
 def read_pins(path: Path) -> dict[str, str]:
     """Canonical name to entry of a lock file, with its digests: `numpy==2.4.6 \\\\ --hash=…`; none for no file."""
-    if not path.is_file():
-        return {}
-    text = re.sub(r"^#.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return entries(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def entries(text: str) -> dict[str, str]:
+    """Canonical name to entry of a lock's text."""
+    text = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
     starts = [match.start() for match in _ENTRY.finditer(text)]
-    entries = [text[start:end].strip() for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
-    return {canonicalize_name(match["name"]): entry for entry in entries if (match := _ENTRY.match(entry))}
+    found = [text[start:end].strip() for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
+    return {canonicalize_name(match["name"]): entry for entry in found if (match := _ENTRY.match(entry))}
 
 
 def lock(requirements: Iterable[str], *, pins: Mapping[str, str], machine: str = "x86_64") -> str:

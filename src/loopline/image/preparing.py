@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,16 @@ from loopline.core.records import ModelBundle
 from loopline.core.store import replace_folder, write_bytes, write_text
 from loopline.image.dockerfile import Kind
 from loopline.image.guard import PREPARED
-from loopline.image.locks import LOCK_FILE, checkout, lock, loopline_requirement, read_pins
+from loopline.image.locks import (
+    BUILDS,
+    BUILDS_FILE,
+    LOCK_FILE,
+    checkout,
+    entries,
+    lock,
+    loopline_requirement,
+    read_pins,
+)
 
 # Which extras a server needs for what its bundle reads, beside `serve`.
 _EXTRA_OF_INPUT = {"bands": "bands", "text": "text"}
@@ -50,9 +60,13 @@ def prepare(kind: Kind, project: Path, *, platform: str, bundle: ModelBundle | N
     place = project / PREPARED / kind
     machine = {"amd64": "x86_64", "arm64": "aarch64"}[platform.rpartition("/")[2]]
     requirements = requirements_of(kind, project, bundle)
-    text = lock(requirements, pins=read_pins(project / LOCK_FILE), machine=machine)
+    pins = entries(lock(requirements, pins=read_pins(project / LOCK_FILE), machine=machine))
+    # Without their digests, for another base takes another build.
+    builds = [pins.pop(name).split()[0] for name in BUILDS if name in pins]
     with replace_folder(place) as temporary:
-        write_text(temporary / LOCK_FILE, text)
+        write_text(temporary / LOCK_FILE, _lines(pins.values()))
+        if kind == "train":
+            write_text(temporary / BUILDS_FILE, _lines(builds))
         write_text(temporary / "loopline" / "requirement.txt", f"{loopline_requirement()}\n")
         if (source := checkout()) is not None:
             name, content = _wheel(source)
@@ -60,6 +74,10 @@ def prepare(kind: Kind, project: Path, *, platform: str, bundle: ModelBundle | N
         if folder is not None:
             shutil.copytree(folder, temporary / "model")
     return place
+
+
+def _lines(words: Iterable[str]) -> str:
+    return "".join(f"{word}\n" for word in words)
 
 
 @cache

@@ -9,6 +9,11 @@ COPY .image/train/requirements.lock ./
 # The secret is this machine's pip.conf, where it has one; no layer keeps it.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --requirement requirements.lock
+# Torch comes in several builds: this index has the one for the base; each brings what only it needs.
+ARG TORCH_INDEX={torch_index}
+COPY .image/train/requirements-torch.txt ./
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --requirement requirements-torch.txt
 COPY .image/train/loopline ./loopline
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --find-links loopline --requirement loopline/requirement.txt
