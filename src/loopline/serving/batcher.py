@@ -22,10 +22,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from loopline.core.errors import LooplineError, StateError
+from loopline.core.errors import InvalidExample, LooplineError, StateError
 from loopline.predictor.answer import Answer
 from loopline.serving.inputs import Decoded
-from loopline.serving.refusals import not_ready, queue_full, timed_out
+from loopline.serving.refusals import Refusal, not_ready, queue_full, timed_out
 from loopline.serving.settings import ServeSettings
 
 T = TypeVar("T")
@@ -150,6 +150,9 @@ class Batcher:
             raise timed_out(self._settings.request_timeout_s) from None
         finally:
             job.is_abandoned = True
+            # An error that passes here holds this frame, which must not hold the error: only the collector would end
+            # that, with the body and the picture of every request that is refused until it comes.
+            del job
 
     def _put(self, job: _Job) -> None:
         with self._changed:
@@ -172,13 +175,20 @@ class Batcher:
 
     def _run(self) -> None:
         """In the engine's thread."""
-        while jobs := self._take():
-            errors = {job: _decode(job) for job in jobs if job.decoded is None}
-            wanted = [job for job in jobs if job.decoded is not None and not job.is_abandoned]
-            results: list[_Result] = [(job, errors.get(job)) for job in jobs if job not in wanted]
-            if wanted:
-                results += self._infer(wanted)
+        while self._work():
+            pass
+
+    def _work(self) -> bool:
+        """One batch, False at the end; by itself, so that no example is kept until the next one comes."""
+        jobs = self._take()
+        errors = {job: _decode(job) for job in jobs if job.decoded is None}
+        wanted = [job for job in jobs if job.decoded is not None and not job.is_abandoned]
+        results: list[_Result] = [(job, errors.get(job)) for job in jobs if job not in wanted]
+        if wanted:
+            results += self._infer(wanted)
+        if results:
             self._deliver(results)
+        return bool(jobs)
 
     def _take(self) -> list[_Job]:
         """The next batch, oldest first; empty only at the end."""
@@ -243,6 +253,10 @@ def _decode(job: _Job) -> Exception | None:
     try:
         if not job.is_abandoned:
             job.decoded = job.decode()
+    except (Refusal, InvalidExample) as expected:
+        # An answer, no defect: nobody asks for its traceback, whose frames hold the body and the picture.
+        expected.__context__ = expected.__cause__ = None
+        error = expected.with_traceback(None)
     except Exception as caught:  # noqa: BLE001 - carried to the request that waits for it
         error = caught
     job.decode_ms = 1000 * (time.perf_counter() - started_s)
