@@ -40,7 +40,8 @@ def settings() -> CloudSettings:
 @pytest.fixture
 def order(bundle: ModelBundle, bundle_folder: Path, settings: CloudSettings) -> Order:
     """The bundle as the service `shapes`."""
-    return Order("shapes", "tiny@champion", bundle, bundle_folder, IMAGE, settings)
+    ray = "loopline.serving.on_ray:application"
+    return Order("shapes", "tiny@champion", bundle, bundle_folder, IMAGE, settings, ray_application=ray)
 
 
 def deployed(order: Order, **changes: Any) -> Deployment:

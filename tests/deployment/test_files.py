@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.deployment.conftest import deployed
 from tests.published import discovery, packaged, problems, vendored
 
+from loopline.cloud import rollouts
 from loopline.core.records import CloudSettings
 from loopline.deployment import Order, open_target
 from loopline.deployment.compose import compose
@@ -136,14 +138,58 @@ def test_ray_files_are_what_kuberay_publishes(order: Order) -> None:
     order = with_service(order, workload="rayservice")
     service = document(order, "kubernetes", "kubernetes/rayservice.yaml")
     assert problems(service, vendored("rayservice")) == []
-    application = read_yaml(service["spec"]["serveConfigV2"])[0]["applications"][0]
-    assert application["deployments"][0]["autoscaling_config"]["max_replicas"] == 3
+    kubernetes_validate.validate(
+        document(order, "kubernetes", "kubernetes/networkpolicy.yaml"), KUBERNETES, strict=True
+    )
     job = {"accelerator": "nvidia-tesla-t4", "spot": True, "max_hours": 2}
     settings = CloudSettings.model_validate({"job": job})
-    found = ray_job("train-1", image="i", overrides=["trainer.max_epochs=3"], settings=settings, url="gs://b/jobs/1")
+    found = ray_job("train-1", image="i", overrides=["a=3", "b=it's"], settings=settings, url="gs://b/jobs/1")
     assert problems(found, vendored("rayjob")) == []
-    assert found["spec"]["entrypoint"] == "loopline job work gs://b/jobs/1 trainer.max_epochs=3"
+    assert shlex.split(found["spec"]["entrypoint"]) == ["loopline", "job", "work", "gs://b/jobs/1", "a=3", "b=it's"]
     assert found["spec"]["activeDeadlineSeconds"] == 7200
+
+
+def test_ray_serve_takes_what_a_ray_service_tells_it(order: Order) -> None:
+    """By Ray's own model of a Serve configuration; what is named there exists, and scales as the settings say."""
+    schema = pytest.importorskip("ray.serve.schema", reason="Ray's model needs the extra 'ray'")
+    service = document(with_service(order, workload="rayservice"), "kubernetes", "kubernetes/rayservice.yaml")
+    told = schema.ServeDeploySchema.model_validate(read_yaml(service["spec"]["serveConfigV2"])[0])
+    application = told.applications[0]
+    replicas = application.deployments[0]
+    assert replicas.autoscaling_config["max_replicas"] == 3
+    assert application.args == {"bundle": "/srv/model", "model": "tiny@champion"}
+    from loopline.serving import on_ray
+
+    assert replicas.name == on_ray.APPLICATION
+    assert application.import_path == rollouts._RAY_APPLICATION == order.ray_application
+    assert callable(getattr(on_ray, application.import_path.partition(":")[2]))
+
+
+def test_a_ray_cluster_can_talk_to_itself(order: Order) -> None:
+    """Pods carry the labels that the policy chooses them by; the head alone may ask the cluster for more."""
+    order = with_service(order, workload="rayservice", memory_mib=512)
+    config = document(order, "kubernetes", "kubernetes/rayservice.yaml")["spec"]["rayClusterConfig"]
+    policy = document(order, "kubernetes", "kubernetes/networkpolicy.yaml")["spec"]
+    head, worker = config["headGroupSpec"]["template"], config["workerGroupSpecs"][0]["template"]
+    chosen = policy["podSelector"]["matchLabels"]
+    assert all(chosen.items() <= part["metadata"]["labels"].items() for part in (head, worker))
+    assert {"from": [{"podSelector": {"matchLabels": chosen}}]} in policy["ingress"]
+    assert "automountServiceAccountToken" not in head["spec"]
+    assert worker["spec"]["automountServiceAccountToken"] is False
+    # The operator finds these by name, and a list of some hides the others.
+    names = {port["name"] for port in head["spec"]["containers"][0]["ports"]}
+    assert names == {"gcs-server", "dashboard", "client", "serve", "metrics"}
+    assert worker["spec"]["containers"][0]["resources"]["limits"]["memory"] == "1536Mi"
+
+
+@pytest.mark.parametrize("workload", ["deployment", "rayservice"])
+def test_a_log_in_a_database_opens_the_way_to_it(order: Order, workload: str) -> None:
+    """The address is a secret's; nothing else may be reached."""
+    for secrets, ways in (({}, 0), ({"LOOPLINE_SERVE_LOG": "prediction-log"}, 1)):
+        changed = with_service(order, workload=workload, secrets=secrets)
+        policy = document(changed, "kubernetes", "kubernetes/networkpolicy.yaml")
+        assert sum("5432" in str(rule) for rule in policy["spec"]["egress"]) == ways
+        kubernetes_validate.validate(policy, KUBERNETES, strict=True)
 
 
 def test_the_compose_file_is_what_compose_publishes(order: Order) -> None:

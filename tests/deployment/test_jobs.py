@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.published import discovery, problems
+from tests.published import discovery, problems, vendored
 from tests.recorded_google import PROJECT, REGION, Reply, Request, google, refusal
 
 from loopline.core.errors import StateError, UnknownName
@@ -217,6 +219,59 @@ def test_a_vertex_job_is_seen_and_stopped(tmp_path: Path, workspace: Workspace) 
     assert [look(job, workspace, tools).status for _ in range(3)] == ["submitted", "running", "failed"]
     assert [line.strip() for line in open_job_place("vertex").logs(job, tools)] == ["epoch 1"]
     assert stop(job, workspace, tools).status == "stopped"
+
+
+def test_a_ray_job_is_started_seen_and_removed(tmp_path: Path, workspace: Workspace) -> None:
+    """By kubectl: KubeRay's states, the lines of its submitter, a job that is no more."""
+    found = iter(
+        [
+            json.dumps({"status": {"jobDeploymentStatus": "Initializing"}}),
+            json.dumps({"status": {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}}),
+            json.dumps(
+                {"status": {"jobDeploymentStatus": "Failed", "jobStatus": "RUNNING", "reason": "DeadlineExceeded"}}
+            ),
+        ]
+    )
+    lines: list[str] = []
+
+    def run(words: Sequence[str]) -> str:
+        lines.append(" ".join(words[2:]))
+        return next(found) if words[2] == "get" else "epoch 1\n" if words[2] == "logs" else ""
+
+    edge = Tools(google=lambda: None, run=run, say=lambda _: None, sleep=lambda _: None)  # type: ignore[arg-type, return-value] # nobody asks Google
+    job = submit(a_job(f"file://{tmp_path}/bucket/jobs/1", "kubernetes"), workspace, edge)
+    assert job.resource == "train-20261121-120000-ab12-0"
+    assert problems(open_job_place("kubernetes").body(job), vendored("rayjob")) == []
+    assert [look(job, workspace, edge).status for _ in range(3)] == ["submitted", "running", "failed"]
+    assert list(open_job_place("kubernetes").logs(job, edge)) == ["epoch 1"]
+    assert stop(job, workspace, edge).status == "stopped"
+    assert lines[-1] == "delete rayjob/train-20261121-120000-ab12-0 --ignore-not-found"
+    found = iter([""])
+    assert open_job_place("kubernetes").state(job, edge) == "gone"
+
+
+def test_lines_of_a_job_are_shown_once(tmp_path: Path, workspace: Workspace) -> None:
+    """Places keep the newest lines only: what scrolled away is not shown again, and what came is."""
+    url = f"file://{tmp_path}/bucket/jobs/1"
+    windows = iter([["1", "2", "3"], ["2", "3", "4"], ["6", "7", "8"], ["8", "9"]])
+    said: list[str] = []
+
+    def serial(_: Request) -> dict[str, Any]:
+        window = next(windows)
+        if window[0] == "6":
+            write_state(open_place(url), "completed")
+        return {"contents": "".join(f"loopline: {line}\n" for line in window)}
+
+    answers: dict[str, Reply] = {
+        rf"POST {INSTANCES}": {},
+        rf"GET {INSTANCES}/[^/]+": {"status": "RUNNING"},
+        rf"GET {INSTANCES}/[^/]+/serialPort": serial,
+        rf"DELETE {INSTANCES}/[^/]+": {},
+    }
+    client, _ = google(answers)
+    edge = Tools(google=lambda: client, say=said.append, sleep=lambda _: None)
+    follow(submit(a_job(url), workspace, edge), workspace, edge)
+    assert [line.removeprefix("loopline: ") for line in said] == ["1", "2", "3", "4", "6", "7", "8", "9"]
 
 
 def test_a_training_that_hangs_is_stopped(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,75 @@ def test_a_roll_out_that_fails_is_undone(order: Order, fails: str) -> None:
         assert any("rollout undo deployment/shapes" in line for line in commands.lines) == undone
 
 
+def ray_commands(**answers: Any) -> RecordedCommands:
+    """kubectl beside a RayService that is there: its revision, and what was applied to it."""
+    known = {r"loopline\.dev/revision": "shapes-old", "last-applied": '{"kind": "RayService"}', "generation}": "4"}
+    return RecordedCommands(**{**known, **answers})
+
+
+@pytest.fixture
+def on_ray(order: Order) -> Order:
+    """The order as a RayService."""
+    limits = order.settings.service.model_copy(update={"workload": "rayservice"})
+    return replace(order, settings=order.settings.model_copy(update={"service": limits}))
+
+
+def test_a_ray_service_is_waited_for_and_proved(on_ray: Order) -> None:
+    """Seen by the operator, upgraded, ready; proved through Ray's own Service."""
+    commands, proved = ray_commands(), list[str]()
+    outcome = open_target("kubernetes").deploy(on_ray, "here", tools(commands), proved.append)
+    assert [line.removeprefix("kubectl --namespace=default ") for line in commands.lines[2:]] == [
+        "apply --filename=here/kubernetes",
+        "get rayservice/shapes --output=jsonpath={.metadata.generation}",
+        "wait rayservice/shapes --for=jsonpath={.status.observedGeneration}=4 --timeout=300s",
+        "wait rayservice/shapes --for=condition=UpgradeInProgress=false --timeout=300s",
+        "wait rayservice/shapes --for=condition=Ready --timeout=300s",
+        "forward service/shapes-serve-svc default 8000",
+    ]
+    assert proved == ["http://127.0.0.1:1"]
+    assert (outcome.url, outcome.previous_revision) == ("http://shapes-serve-svc.default.svc:8000", "shapes-old")
+
+
+def test_a_ray_service_that_fails_is_what_it_was(on_ray: Order) -> None:
+    """What was applied before is applied again; nothing is where there was nothing."""
+    commands = ray_commands(**{"condition=Ready": StateError("timed out waiting for the condition")})
+    with pytest.raises(StateError, match="timed out"):
+        open_target("kubernetes").deploy(on_ray, "here", tools(commands), disprove)
+    assert commands.lines[-1].endswith("before.json")
+    first = RecordedCommands()
+    with pytest.raises(SkewError):
+        open_target("kubernetes").deploy(on_ray, "here", tools(first), disprove)
+    assert not any("before.json" in line for line in first.lines)
+
+
+def test_a_ray_service_tells_how_it_does(on_ray: Order) -> None:
+    """Its conditions as KubeRay writes them; there is no way back but another deployment."""
+    ready = {"type": "Ready", "status": "True", "message": ""}
+    upgrade = {"type": "UpgradeInProgress", "status": "True", "message": ""}
+    item: dict[str, Any] = {"metadata": {"name": "shapes"}, "status": {"conditions": [ready, upgrade]}}
+    item["status"]["numServeEndpoints"] = 2
+    target, found = open_target("kubernetes"), deployed(on_ray, target="kubernetes", previous_revision="x")
+    rows = target.status(found, tools(RecordedCommands(**{"get rayservices": json.dumps({"items": [item]})})))
+    assert rows == {"state": "serving", "shapes": "2 endpoints, a new version is being started"}
+    item["status"] = {"conditions": [{**ready, "status": "False", "message": "no endpoints"}]}
+    rows = target.status(found, tools(RecordedCommands(**{"get rayservices": json.dumps({"items": [item]})})))
+    assert (rows["state"], rows["message"]) == ("failed", "no endpoints")
+    with pytest.raises(StateError, match="deploy the model before again"):
+        target.rollback(found, tools(RecordedCommands()))
+    commands = RecordedCommands()
+    target.destroy(found, tools(commands))
+    assert "delete rayservice,networkpolicy" in commands.lines[-1]
+
+
+def test_the_same_again_on_kubernetes_keeps_what_was_before(order: Order) -> None:
+    """Its revision is named by what its pods are made of."""
+    first = open_target("kubernetes").deploy(order, "here", tools(RecordedCommands()), lambda _: None)
+    before = deployed(order, target="kubernetes", revision=first.revision, previous_revision="shapes-older")
+    commands = RecordedCommands(**{r"loopline\.dev/revision": first.revision})
+    again = open_target("kubernetes").deploy(replace(order, before=before), "here", tools(commands), lambda _: None)
+    assert (again.revision, again.previous_revision) == (first.revision, "shapes-older")
+
+
 def test_kubernetes_tells_how_it_does(order: Order) -> None:
     """Pods, logs, back, gone."""
     item = {

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder with groups of your own, such as experiment/mine.yaml.",
 )
-@click.option("--on", "place", type=click.Choice(["vertex", "vm"]), help="Train on a machine in Google Cloud.")
+@click.option("--on", "place", type=click.Choice(["vertex", "vm", "kubernetes"]), help="Train on a machine elsewhere.")
 @click.option("--image", help="With --on: an image that is in a registry already; otherwise one is built and pushed.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="With --on: a setting, as job.spot=true.")
 @click.option("--budget", "budget_usd", type=float, help="With --on: US dollars after which the machine stops.")

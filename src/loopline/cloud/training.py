@@ -23,7 +23,11 @@ from loopline.prices import job_cost, read_prices
 from loopline.storage import open_place, push_folder
 from loopline.training.compose import compose
 
-_BODIES: dict[PlaceName, str] = {"vertex": "custom-job.json", "vm": "instance.json"}
+_BODIES: dict[PlaceName, str] = {
+    "vertex": "custom-job.json",
+    "vm": "instance.json",
+    "kubernetes": "rayjob.json",
+}
 
 
 def plan_training(
@@ -43,7 +47,7 @@ def plan_training(
     if settings.project is None or settings.bucket is None:
         raise InputError(
             "a training elsewhere needs a project and a bucket.",
-            next_command=f"loopline preflight {place} --set project=PROJECT --set bucket=BUCKET",
+            next_command=f"loopline train --on {place} --dry-run --set project=PROJECT --set bucket=BUCKET",
         )
     dataset = compose(overrides, config_dir=config_dir).data.name
     settings, cost = _within_budget(place, settings, here)
@@ -76,7 +80,7 @@ def plan_training(
         folder=str(folder),
         files=(_BODIES[place],),
         steps=tuple(steps),
-        cost=cost,
+        cost=None if place == "kubernetes" else cost,
     )
     return job, plan
 

@@ -1,4 +1,4 @@
-"""Where a training can run: Vertex' custom jobs, a machine of its own on Compute Engine."""
+"""Where a training can run: Vertex' custom jobs, a machine of its own on Compute Engine, a Kubernetes cluster."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from loopline.google import ApiRefused
 JOB_PLACES: Mapping[str, str] = {
     "vertex": "loopline.deployment.job_places:VertexJobs",
     "vm": "loopline.deployment.job_places:Machines",
+    "kubernetes": "loopline.deployment.ray_jobs:RayJobs",
 }
 _SCRIPT = Path(__file__).parent / "startup.sh"
 _JOBS = "projects.locations.customJobs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,22 +45,29 @@ def follow(job: CloudJob, workspace: Workspace, tools: Tools) -> CloudJob:
 
     Raises `StateError` where it failed, with what it said. Whoever stops following stops nothing: the job goes on.
     """
-    place, shown = open_job_place(job.place), 0
+    place, last = open_job_place(job.place), ""
     tools = replace(tools, patience_s=job.settings.job.max_hours * 3600 * (job.settings.job.max_restarts + 1) + 3600)
     waited_s = 0.0
     while True:
         seen = look(job, workspace, tools)
         lines = list(place.logs(seen, tools)) if seen.status != "submitted" else []
-        for line in lines[shown:]:
+        for line in _after(last, lines):
             tools.say(line)
-        shown = max(shown, len(lines))
+        last = lines[-1] if lines else last
         if seen.status in _ENDED:
             return _home(seen, workspace, tools)
         if waited_s > tools.patience_s:
             raise StateError(f"job '{job.job_id}' did not end in time.", next_command=f"loopline job stop {job.job_id}")
-        job, shown = seen, 0 if seen.num_restarts != job.num_restarts else shown
+        job = seen
         tools.sleep(tools.poll_s)
         waited_s += tools.poll_s
+
+
+def _after(last: str, lines: Sequence[str]) -> Sequence[str]:
+    """The lines after the one that was shown last; all where it is none of them, for places keep the newest only."""
+    if last not in lines:
+        return lines
+    return lines[len(lines) - list(reversed(lines)).index(last) :]
 
 
 def look(job: CloudJob, workspace: Workspace, tools: Tools) -> CloudJob:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from loopline.deployment.order import LABEL, Order
+from loopline.deployment.order import LABEL, LOG_VARIABLE, Order, name_of
 
-_USER_ID = 10_001  # of the serving image
+BUNDLE_ANNOTATION, REVISION_ANNOTATION = "loopline.dev/bundle", "loopline.dev/revision"
+USER_ID = 10_001  # of the serving image
+DNS: Mapping[str, Any] = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
 
 
 def labels(order: Order, *, track: str | None = None) -> dict[str, str]:
@@ -20,6 +22,8 @@ def deployment(order: Order, *, track: str, num_replicas: int | None) -> dict[st
     """A Deployment that replaces pods one by one, each only once its successor is ready; replicas None: the HPA's."""
     name = order.name if track == "champion" else f"{order.name}-{track}"
     own = labels(order, track=track)
+    pod = pod_spec(order)
+    annotations = {BUNDLE_ANNOTATION: order.bundle.digest, REVISION_ANNOTATION: name_of(order.name, pod)}
     spec: dict[str, Any] = {
         **({} if num_replicas is None else {"replicas": num_replicas}),
         "selector": {"matchLabels": own},
@@ -27,11 +31,11 @@ def deployment(order: Order, *, track: str, num_replicas: int | None) -> dict[st
         "progressDeadlineSeconds": 300,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "template": {
-            "metadata": {"labels": own, "annotations": {"loopline.dev/bundle": order.bundle.digest}},
-            "spec": pod_spec(order),
+            "metadata": {"labels": own, "annotations": annotations},
+            "spec": pod,
         },
     }
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": _metadata(order, name, own), "spec": spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata(order, name, own), "spec": spec}
 
 
 def pod_spec(order: Order) -> dict[str, Any]:
@@ -54,9 +58,9 @@ def pod_spec(order: Order) -> dict[str, Any]:
             # No limit on processors: throttling a batch makes every request in it late.
             "limits": {"memory": f"{limits.memory_mib}Mi"},
         },
-        "startupProbe": _probe("/readyz", period_s=2, failures=60),
-        "readinessProbe": _probe("/readyz", period_s=5, failures=2),
-        "livenessProbe": _probe("/healthz", period_s=10, failures=3),
+        "startupProbe": probe("/readyz", "http", period_s=2, failures=60),
+        "readinessProbe": probe("/readyz", "http", period_s=5, failures=2),
+        "livenessProbe": probe("/healthz", "http", period_s=10, failures=3),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -69,9 +73,9 @@ def pod_spec(order: Order) -> dict[str, Any]:
         "terminationGracePeriodSeconds": 30,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _USER_ID,
-            "runAsGroup": _USER_ID,
-            "fsGroup": _USER_ID,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [container],
@@ -88,7 +92,7 @@ def service(order: Order) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(order, order.name, labels(order)),
+        "metadata": metadata(order, order.name, labels(order)),
         "spec": spec,
     }
 
@@ -104,8 +108,8 @@ def autoscaler(order: Order) -> dict[str, Any]:
         "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": busy}}],
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 300}},
     }
-    metadata = _metadata(order, order.name, labels(order))
-    return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec}
+    own = metadata(order, order.name, labels(order))
+    return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": own, "spec": spec}
 
 
 def pod_monitor(order: Order) -> dict[str, Any]:
@@ -115,29 +119,47 @@ def pod_monitor(order: Order) -> dict[str, Any]:
         "podMetricsEndpoints": [{"port": "http", "path": "/metrics", "interval": "15s"}],
         "podTargetLabels": ["loopline.dev/track"],
     }
-    metadata = _metadata(order, order.name, labels(order))
-    return {"apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": metadata, "spec": spec}
+    own = metadata(order, order.name, labels(order))
+    return {"apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": own, "spec": spec}
 
 
 def network_policy(order: Order) -> dict[str, Any]:
-    """Anyone in the cluster may ask on the one port; the server itself may ask nobody but the cluster's names."""
+    """Anyone in the cluster may ask on the one port; the server itself may ask for names, and its log's database."""
     spec = {
         "podSelector": {"matchLabels": labels(order)},
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{"ports": [{"protocol": "TCP", "port": order.settings.service.port}]}],
-        "egress": [{"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}],
+        "egress": [DNS, *log_egress(order)],
     }
-    metadata = _metadata(order, order.name, labels(order))
-    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}
+    return policy(order, spec)
 
 
-def _metadata(order: Order, name: str, own: Mapping[str, str]) -> dict[str, Any]:
+def policy(order: Order, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A NetworkPolicy with the order's name."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(order, order.name, labels(order)),
+        "spec": dict(spec),
+    }
+
+
+def log_egress(order: Order) -> list[dict[str, Any]]:
+    """The way to PostgreSQL, where a secret holds the prediction log's address."""
+    if LOG_VARIABLE not in order.settings.service.secrets:
+        return []
+    return [{"ports": [{"protocol": "TCP", "port": 5432}]}]
+
+
+def metadata(order: Order, name: str, own: Mapping[str, str]) -> dict[str, Any]:
+    """What every object begins with."""
     return {"name": name, "namespace": order.settings.service.namespace, "labels": dict(own)}
 
 
-def _probe(path: str, *, period_s: int, failures: int) -> dict[str, Any]:
+def probe(path: str, port: int | str, *, period_s: int, failures: int) -> dict[str, Any]:
+    """A question that Kubernetes asks again and again."""
     return {
-        "httpGet": {"path": path, "port": "http"},
+        "httpGet": {"path": path, "port": port},
         "periodSeconds": period_s,
         "failureThreshold": failures,
         "timeoutSeconds": 3,

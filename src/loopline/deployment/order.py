@@ -14,10 +14,13 @@ from typing import Any
 from loopline.core.errors import StateError
 from loopline.core.records import CloudSettings, Deployment, ModelBundle, Step
 from loopline.core.store import digest_json
+from loopline.core.workspace import HOME_VARIABLE
 from loopline.google import Google
 
 # Everything that we make carries it, so that `loopline cost` finds it again.
 LABEL = "loopline"
+# Where a server writes its predictions; an address holds a password, so it comes from a secret.
+LOG_VARIABLE = "LOOPLINE_SERVE_LOG"
 _SHOWN_LINES = 15
 
 
@@ -49,7 +52,11 @@ class Order:
         service = self.settings.service
         return {
             "LOOPLINE_SERVE_MAX_QUEUE_SIZE": str(max(64, 4 * service.max_concurrency)),
+            # Said, because a container sees all processors of its machine.
+            "LOOPLINE_SERVE_NUM_WORKERS": str(max(1, int(service.num_cpus))),
             "LOOPLINE_SERVE_REQUEST_TIMEOUT_S": str(service.timeout_s),
+            # Rows that wait for a database wait where a container may write.
+            HOME_VARIABLE: "/tmp/workspace",  # noqa: S108 - of the container
         }
 
 

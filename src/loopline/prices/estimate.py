@@ -83,7 +83,16 @@ def _vertex_endpoint(settings: CloudSettings, table: PriceTable) -> CostEstimate
 
 
 def job_cost(place: str, settings: CloudSettings, table: PriceTable) -> CostEstimate:
-    """What a training costs by the hour, and at most, where it takes all of its `max_hours`."""
+    """What a training costs by the hour, and at most, where it takes all of its `max_hours`; nothing in a cluster."""
+    if place == "kubernetes":
+        # Of your own: its machines are paid for, whatever they do.
+        return CostEstimate(
+            usd_per_hour=0.0,
+            usd_per_idle_day=0.0,
+            max_usd_per_run=0.0,
+            prices_as_of=table.as_of.isoformat(),
+            region=settings.region,
+        )
     job, prices = settings.job, table.of(settings.region)
     machine = machine_usd_per_hour(
         job.machine,

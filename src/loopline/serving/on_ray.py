@@ -1,17 +1,20 @@
 """The same application as replicas on a Ray cluster, as many as the load asks for. The only module that knows Ray.
 
-The bundle travels to every node through Ray's object store, as bytes that each replica checks again: nodes need
-Loopline installed, and no folder in common.
+`deploy` sends the bundle to every node through Ray's object store, as bytes that each replica checks again: nodes need
+Loopline installed, and no folder in common. `application` is what a cluster imports that is told what to serve by a
+file, as KubeRay's RayService; its replicas fetch the bundle themselves.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +22,17 @@ import ray
 from fastapi import FastAPI
 from ray import serve
 
-from loopline.bundle import read_bundle
+from loopline.bundle import BUNDLE_FILE, read_bundle
 from loopline.core.errors import ConfigError, InputError, StateError
+from loopline.core.records import Record
 from loopline.core.store import write_bytes
+from loopline.core.validation import validated
 from loopline.prediction_log import open_log_to_write
 from loopline.predictor import open_predictor
 from loopline.serving.app import build_app
 from loopline.serving.scaling import RaySettings
-from loopline.serving.settings import ServeSettings
+from loopline.serving.settings import ServeSettings, read_environment
+from loopline.storage import open_place, pull_folder
 
 APPLICATION = "loopline"
 
@@ -71,12 +77,58 @@ def deploy(folder: Path, settings: ServeSettings, scaling: RaySettings, *, model
     `ConfigError` for a prediction log that would stay on the nodes, and what `read_bundle` raises.
     """
     _check(settings, scaling)
-    bundle = read_bundle(folder)
-    files = {name: (folder / name).read_bytes() for name in (*bundle.files, "bundle.json")}
+    files = _read_files(folder)
     if not ray.is_initialized():
         ray.init(address=scaling.ray_address, log_to_driver=False, logging_level=logging.WARNING)
     serve.start(proxy_location="HeadOnly", http_options={"host": settings.host, "port": settings.port})
-    deployment = serve.deployment(
+    bound = _replicas(settings, scaling).bind(
+        _Files(partial(_sent_files, ray.put(files))),
+        settings,
+        model=model,
+        num_threads=settings.num_threads or scaling.cores_per_replica,
+        log_place=settings.log or str(log_path.absolute()),
+    )
+    serve.run(bound, name=APPLICATION, route_prefix="/")
+    return f"http://{settings.host}:{settings.port}"
+
+
+class ApplicationArguments(Record):
+    """What an application that Ray Serve imports is told: `args` of a Serve configuration file."""
+
+    # A folder on every node, as of an image or a volume, or an address: gs://…, s3://…, file:///….
+    bundle: str
+    # By which callers know it.
+    model: str
+    # Of the server; what is not given is read from the environment, where secrets belong.
+    settings: dict[str, Any] = {}
+
+
+def application(args: Mapping[str, Any]) -> serve.Application:
+    """What Ray Serve builds for the import path `loopline.serving.on_ray:application`; see `ApplicationArguments`.
+
+    How many replicas there are, and on how many cores, is said beside it, for the deployment `loopline`. Raises
+    `ConfigError` for arguments that are wrong, for a challenger, and where no log is named: nodes keep nothing.
+    """
+    given = validated(ApplicationArguments, args, where="args")
+    settings = validated(ServeSettings, {**read_environment(os.environ), **given.settings}, where="args.settings")
+    _check(settings, RaySettings())
+    if settings.log is None:
+        raise ConfigError(
+            "no prediction log is named; expected settings.log or the variable LOOPLINE_SERVE_LOG, as "
+            "postgresql://HOST/DATABASE."
+        )
+    return _replicas(settings, RaySettings()).bind(
+        _Files(partial(_stored_files, given.bundle)),
+        settings,
+        model=given.model,
+        num_threads=settings.num_threads or 1,
+        log_place=settings.log,
+    )
+
+
+def _replicas(settings: ServeSettings, scaling: RaySettings) -> serve.Deployment:
+    """Replicas that a cluster may start and stop; a Serve configuration file may change how many."""
+    return serve.deployment(
         name=APPLICATION,
         ray_actor_options={"num_cpus": scaling.cores_per_replica},
         autoscaling_config={
@@ -89,15 +141,6 @@ def deploy(folder: Path, settings: ServeSettings, scaling: RaySettings, *, model
         health_check_period_s=settings.verify_interval_s,
         graceful_shutdown_timeout_s=settings.shutdown_timeout_s,
     )(serve.ingress()(Replica))
-    application = deployment.bind(
-        _Files(ray.put(files)),
-        settings,
-        model=model,
-        num_threads=settings.num_threads or scaling.cores_per_replica,
-        log_place=settings.log or str(log_path.absolute()),
-    )
-    serve.run(application, name=APPLICATION, route_prefix="/")
-    return f"http://{settings.host}:{settings.port}"
 
 
 def serve_on_ray(folder: Path, settings: ServeSettings, scaling: RaySettings, *, model: str, log_path: Path) -> None:
@@ -119,29 +162,46 @@ def serve_on_ray(folder: Path, settings: ServeSettings, scaling: RaySettings, *,
 
 
 class _Files(Mapping[str, bytes]):
-    """Files in Ray's object store; fetched by whoever looks into them first."""
+    """A bundle's files by their names; fetched by the replica that looks into them first."""
 
-    def __init__(self, reference: Any) -> None:
-        self._reference = reference
-        self._files: dict[str, bytes] | None = None
+    def __init__(self, fetch: Callable[[], Mapping[str, bytes]]) -> None:
+        self._fetch = fetch
+        self._files: Mapping[str, bytes] | None = None
 
     def __getitem__(self, name: str) -> bytes:
         return self._fetched()[name]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self._fetched())
 
     def __len__(self) -> int:
         return len(self._fetched())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_Files, (self._reference,))
+        return (_Files, (self._fetch,))
 
-    def _fetched(self) -> dict[str, bytes]:
+    def _fetched(self) -> Mapping[str, bytes]:
         if self._files is None:
-            found: dict[str, bytes] = ray.get(self._reference)
-            self._files = found
+            self._files = self._fetch()
         return self._files
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in (*read_bundle(folder).files, BUNDLE_FILE)}
+
+
+def _sent_files(reference: Any) -> Mapping[str, bytes]:
+    found: Mapping[str, bytes] = ray.get(reference)
+    return found
+
+
+def _stored_files(place: str) -> dict[str, bytes]:
+    """The files of a bundle that lies in a folder of this node, or at an address."""
+    if "://" not in place:
+        return _read_files(Path(place))
+    with tempfile.TemporaryDirectory(prefix="loopline-bundle-") as folder:
+        pull_folder(open_place(place), Path(folder))
+        return _read_files(Path(folder))
 
 
 def _check(settings: ServeSettings, scaling: RaySettings) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, get_origin
 
 from pydantic import Field, model_validator
 
@@ -129,3 +129,17 @@ def check_environment(names: Iterable[str]) -> None:
     for name in names:
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
             raise UnknownName("environment variable", name, known, next_command="loopline serve --help")
+
+
+def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that an environment names, to be validated; several values stand with spaces between them.
+
+    Raises what `check_environment` raises.
+    """
+    check_environment(environment)
+    found: dict[str, Any] = {}
+    for name, field in ServeSettings.model_fields.items():
+        text = next((environment[key] for key in variables(name) if environment.get(key)), None)
+        if text is not None:
+            found[name] = tuple(text.split()) if get_origin(field.annotation) is tuple else text
+    return found

@@ -11,7 +11,7 @@ from loopline.core.records.record import Name, Record
 # What a container may be called in every place that it goes to (RFC 1123).
 HostName = Annotated[str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]{0,47}[a-z0-9])?$")]
 TargetName = Literal["cloudrun", "vertex-endpoint", "kubernetes", "compose"]
-PlaceName = Literal["vertex", "vm"]
+PlaceName = Literal["vertex", "vm", "kubernetes"]
 # Processors that images are built for.
 Platform = Literal["linux/amd64", "linux/arm64"]
 
