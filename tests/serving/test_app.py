@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import logging
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -14,12 +16,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL.Image import Image
 
+from loopline.core.errors import InvalidExample
 from loopline.prediction_log import open_log
 from loopline.predictor import LabelAnswer, PredictorLike
 from loopline.serving.frame import ACCESS_LOGGER
 from loopline.serving.reading import MAX_JSON_VALUES
 from loopline.serving.schemas import BatchAnswer, LabelFeedbackAnswer, LabelPrediction, ModelAnswer
+from loopline.serving.service import Given
 from loopline.testing import make_png
 
 Serving = Callable[..., AbstractContextManager[Any]]
@@ -291,6 +296,31 @@ def test_a_defect_is_a_500_with_the_id_and_the_server_lives(
         assert "ZeroDivisionError" in caplog.text
         breakable.decode = good
         assert client.predict(picture).status_code == 200
+
+
+@pytest.mark.parametrize("num_decode_threads", [0, 1])
+def test_a_refused_request_leaves_nothing_to_the_collector(
+    serving: Serving, picture: bytes, num_decode_threads: int
+) -> None:
+    """Its body and its picture go with the answer: what waits for the collector is memory that grows until it comes."""
+
+    def held() -> list[str]:
+        return [type(each).__name__ for each in gc.get_objects() if isinstance(each, InvalidExample | Given | Image)]
+
+    with serving(num_decode_threads=num_decode_threads) as client:
+        client.error(client.predict(b"no picture"), 422)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                client.error(client.predict(picture[:-100]), 422)
+            # The engine's thread lets go of a batch after it has said what became of it.
+            deadline_s = time.monotonic() + 10
+            while held() and time.monotonic() < deadline_s:
+                time.sleep(0.01)
+            assert held() == []
+        finally:
+            gc.enable()
 
 
 def test_the_access_log_is_json_without_payload(client: Any, picture: bytes, caplog: pytest.LogCaptureFixture) -> None:
