@@ -19,7 +19,7 @@ import loopline
 import loopline.loop
 from loopline.cli.entry import cli, main
 from loopline.core.records import Pruning, Sweep, SweepSettings
-from loopline.core.store import read_record
+from loopline.core.store import is_locked, read_record
 from loopline.core.workspace import Workspace
 from loopline.runs import find_run, list_runs, read_run
 from loopline.sweep import TrialProcesses, find_sweep, run_sweep
@@ -94,6 +94,9 @@ def test_a_sweep_is_killed_and_taken_up_again(digits: Workspace, quick: Override
     first = read_run(digits.runs / "killed-000")
     # A trial outlives its sweep; this one is killed too, as where the machine goes down.
     os.kill(orphan, signal.SIGKILL)
+    # It holds the run's lock until it is gone, which takes a busy machine a while.
+    while is_locked(second / "run.lock"):
+        time.sleep(0.01)
     sweep = loopline.loop.sweep(resume="killed", workspace=digits)
     assert [trial.status for trial in sweep.trials] == ["completed"] * 2
     assert find_run("killed-000", digits) == first

@@ -75,7 +75,8 @@ class TrialProcess:
         run = read_run(self._folder)
         # Again, for what was written between the first look and the end.
         epochs = metric_history(self._folder, self._metric)
-        error = f"its process ended with code {code}." if run.status == "interrupted" else run.error
+        end = "is gone" if code is None else f"ended with code {code}"
+        error = f"its process {end}." if run.status == "interrupted" else run.error
         return Progress(run.status, epochs, error)
 
     def stop(self) -> None:
