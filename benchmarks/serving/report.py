@@ -1,4 +1,4 @@
-"""What a run of the benchmark found, as tables with minimum, median and maximum, and the goals that it decides.
+"""What a run of the benchmark found, in Markdown: minimum, median and maximum of every figure, ratios, and the goals.
 
 python benchmarks/serving/report.py [results/latest.json]
 """
@@ -8,138 +8,153 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 Figures = dict[str, dict[str, list[float]]]
 # At which the overhead and the tail are judged; at one connection it is the latency.
 _JUDGED = (8, 32, 128)
+_PHOTOS, _TINY = " (photos)", " (tiny)"
 
 
-def report(found: dict[str, Any]) -> None:
-    """Prints everything."""
+def report(found: dict[str, Any]) -> str:
+    """Everything, as one text."""
     about, options, figures = found["about"], found["options"], found["figures"]
-    print(f"\n{about['processor']}, {about['num_cores']} cores, Python {about['python']}")
-    print("Loopline with", ", ".join(f"{name} {number}" for name, number in about["loopline"].items()))
-    print("peers:", ", ".join(about["peers"]))
-    print(f"JPEG of {options['num_bytes'] / 1000:.0f} kB on average, {options['seconds']} s per measurement\n")
-    print_loops(figures, about["num_cores"])
-    for subject in ("photos", "tiny"):
-        print_servers(figures, subject)
-    print_goals(figures, about["num_cores"], options["concurrency"])
+    num_cores = about["num_cores"]
+    ours = ", ".join(f"{name} {number}" for name, number in about["loopline"].items())
+    parts = [
+        f"{about['processor']}, {num_cores} cores shared with the load generator, Python {about['python']}.",
+        f"Loopline with {ours}. Peers: {', '.join(about['peers'])}.",
+        f"JPEG files of {options['num_bytes'] / 1000:.0f} kB on average; optimized bundle: {options['optimized']}.",
+        f"{options['seconds']} s per measurement, {options['repetitions']} in turns: minimum / median / maximum.",
+        _table(_loops(figures, num_cores)),
+        *(_table(_servers(figures, subject)) for subject in (_PHOTOS, _TINY)),
+        *(_table(_tails(figures, subject)) for subject in (_PHOTOS, _TINY)),
+        _table(_goals(figures, num_cores, options["concurrency"])),
+        *(f"Failed: {name}: {reason}" for name, reason in found["failures"].items()),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
-def print_loops(figures: Figures, num_cores: int) -> None:
-    """The bare loops."""
-    print(f"{'no server':<28}{f'pictures/s, {num_cores} processes':>30}{'ms of one alone':>24}")
+def _loops(figures: Figures, num_cores: int) -> Iterator[Sequence[str]]:
+    yield "no server", f"pictures/s, {num_cores} processes", "ms of one alone"
     for name, values in figures.items():
         if name.startswith("loop"):
-            print(f"{name:<28}{spread(values[f'rate/{num_cores}']):>30}{spread(values['p50_ms/1'], 1):>24}")
+            yield name, _spread(values[f"rate/{num_cores}"]), _spread(values["p50_ms/1"], 1)
 
 
-def print_servers(figures: Figures, subject: str) -> None:
-    """Rates, tails, start and memory of every server."""
-    names = [name for name in figures if name.endswith(f"({subject})")]
-    if not names:
-        return
-    columns = [key.removeprefix("rate/") for key in figures[names[0]] if key.startswith("rate/")]
-    print(f"\n{subject + ', requests/s':<28}" + "".join(f"{'c = ' + column:>24}" for column in columns))
+def _servers(figures: Figures, subject: str) -> Iterator[Sequence[str]]:
+    names, columns = _shown(figures, subject)
+    yield f"requests/s{subject}", *(f"c = {column}" for column in columns)
     for name in names:
-        cells = "".join(f"{spread(figures[name][f'rate/{column}']):>24}" for column in columns)
-        print(f"{name.removesuffix(f' ({subject})'):<28}{cells}")
-    print(
-        f"{'p50 / p99, ms':<28}"
-        + "".join(f"{'c = ' + column:>24}" for column in columns)
-        + f"{'start, s':>12}{'MB':>8}"
-    )
+        yield name.removesuffix(subject), *(_spread(figures[name][f"rate/{column}"]) for column in columns)
+
+
+def _tails(figures: Figures, subject: str) -> Iterator[Sequence[str]]:
+    names, columns = _shown(figures, subject)
+    yield f"p50 / p99, ms{subject}", *(f"c = {each}" for each in columns), "first answer, s", "MB", "MB as ps counts"
     for name in names:
         values = figures[name]
-        tails = [f"{median(values[f'p50_ms/{each}']):.0f} / {median(values[f'p99_ms/{each}']):.0f}" for each in columns]
-        rest = f"{median(values['first_answer_s']):>12.2f}{median(values['memory_mb']):>8.0f}"
-        print(f"{name.removesuffix(f' ({subject})'):<28}" + "".join(f"{tail:>24}" for tail in tails) + rest)
+        tails = [f"{_at(values, f'p50_ms/{each}'):.0f} / {_at(values, f'p99_ms/{each}'):.0f}" for each in columns]
+        rest = f"{_at(values, 'first_answer_s'):.2f}", f"{_at(values, 'memory_mb'):.0f}"
+        yield name.removesuffix(subject), *tails, *rest, f"{_at(values, 'memory_as_ps_mb'):.0f}"
 
 
-def print_goals(figures: Figures, num_cores: int, concurrency: list[int]) -> None:
-    """What was to be reached, and what was."""
-    print("\ngoal                                                                  found   wanted")
+def _shown(figures: Figures, subject: str) -> tuple[list[str], list[str]]:
+    """The servers of a subject that were measured to the end, and at which numbers of connections."""
+    names = [name for name, values in figures.items() if name.endswith(subject) and "memory_mb" in values]
+    rates = figures[names[0]] if names else {}
+    return names, [key.removeprefix("rate/") for key in rates if key.startswith("rate/")]
+
+
+def _goals(figures: Figures, num_cores: int, concurrency: Sequence[int]) -> Iterator[Sequence[str]]:
+    yield "goal", "found", "wanted", ""
     judged = [each for each in _JUDGED if each in concurrency]
     for kind in ("float32", "optimized"):
-        ours, loop = figures[f"Loopline, {kind} (photos)"], figures[f"loop, {kind}"]
-        ceiling = median(loop[f"rate/{num_cores}"])
-        for connections in judged:
-            share = median(ours[f"rate/{connections}"]) / ceiling
-            goal(f"1 rate at {connections}, of the loop's, {kind}", share, at_least=0.92)
-        if 1 in concurrency:
-            goal(
-                f"1 latency of one, of the loop's, {kind}",
-                median(ours["p50_ms/1"]) / median(loop["p50_ms/1"]),
-                at_most=1.15,
-            )
-        for connections in judged:
-            tail = median(ours[f"p99_ms/{connections}"]) / median(ours[f"p50_ms/{connections}"])
-            goal(f"3 p99 of p50 at {connections}, {kind}", tail, at_most=2.0)
-    fast = figures["Loopline, optimized (photos)"]
-    best = max(median(fast[f"rate/{each}"]) for each in concurrency)
-    goal(
-        "2 rate, of the float32 loop with Pillow",
-        best / median(figures["loop, Pillow"][f"rate/{num_cores}"]),
-        at_least=2.0,
-    )
-    peers = {name: values for name, values in figures.items() if name.endswith("(photos)") and "Loopline" not in name}
-    if peers:
-        rates = {name: max(median(values[f"rate/{each}"]) for each in concurrency) for name, values in peers.items()}
-        winner = max(rates, key=rates.__getitem__)
-        goal(f"2 rate, of the best peer's, {winner.removesuffix(' (photos)')}", best / rates[winner], at_least=2.2)
-    goal(
-        "3 good answers at twice the load, of the peak",
-        median(figures["Loopline, optimized (overload)"]["share_of_peak"]),
-        at_least=0.9,
-    )
+        yield from _overhead(figures, kind, num_cores, judged, is_one_measured=1 in concurrency)
+    yield from _speed(figures, num_cores, concurrency)
+    overload = figures["Loopline, optimized (overload)"]
+    yield _goal("3 good answers at twice the load, of the peak", _at(overload, "share_of_peak"), at_least=0.9)
     for kind in ("float32", "optimized"):
-        ours = figures[f"Loopline, {kind} (photos)"]
-        goal(f"4 seconds to the first answer, {kind}", median(ours["first_answer_s"]), at_most=1.0)
-        goal(f"4 memory in MB, {kind}", median(ours["memory_mb"]), at_most=350)
-    print_tiny_goals(figures)
+        ours = figures[f"Loopline, {kind}{_PHOTOS}"]
+        yield _goal(f"4 seconds to the first answer, {kind}", _at(ours, "first_answer_s"), at_most=1.0)
+        yield _goal(f"4 memory in MB, {kind}", _at(ours, "memory_mb"), at_most=350)
+    yield from _tiny(figures)
 
 
-def print_tiny_goals(figures: Figures) -> None:
+def _overhead(
+    figures: Figures, kind: str, num_cores: int, judged: Sequence[int], *, is_one_measured: bool
+) -> Iterator[Sequence[str]]:
+    """What the server costs on top of the loop with the same engine, and how late the latest are."""
+    ours, loop = figures[f"Loopline, {kind}{_PHOTOS}"], figures[f"loop, {kind}"]
+    for connections in judged:
+        share = _at(ours, f"rate/{connections}") / _at(loop, f"rate/{num_cores}")
+        yield _goal(f"1 rate at {connections}, of the loop's, {kind}", share, at_least=0.92)
+    if is_one_measured:
+        share = _at(ours, "p50_ms/1") / _at(loop, "p50_ms/1")
+        yield _goal(f"1 latency of one, of the loop's, {kind}", share, at_most=1.15)
+    for connections in judged:
+        share = _at(ours, f"p99_ms/{connections}") / _at(ours, f"p50_ms/{connections}")
+        yield _goal(f"3 p99 of p50 at {connections}, {kind}", share, at_most=2.0)
+
+
+def _speed(figures: Figures, num_cores: int, concurrency: Sequence[int]) -> Iterator[Sequence[str]]:
+    """The optimized bundle over HTTP against a loop and against the best peer."""
+
+    def best(name: str) -> float:
+        return max(_at(figures[name], f"rate/{each}") for each in concurrency)
+
+    fastest = best(f"Loopline, optimized{_PHOTOS}")
+    share = fastest / _at(figures["loop, Pillow"], f"rate/{num_cores}")
+    yield _goal("2 rate, of the float32 loop with Pillow", share, at_least=2.0)
+    peers = [name for name in _shown(figures, _PHOTOS)[0] if not name.startswith("Loopline")]
+    if peers:
+        winner = max(peers, key=best)
+        name = f"2 rate, of the best peer's, {winner.removesuffix(_PHOTOS)}"
+        yield _goal(name, fastest / best(winner), at_least=2.2)
+
+
+def _tiny(figures: Figures) -> Iterator[Sequence[str]]:
     """Of the framework itself."""
-    ours = figures["Loopline (tiny)"]
-    plain, lit = figures.get("FastAPI, async (tiny)"), figures.get("LitServe (tiny)")
-    if plain is not None:
-        goal(
-            "5 tiny, rate of one client, of plain FastAPI's",
-            median(ours["rate/1"]) / median(plain["rate/1"]),
-            at_least=1.0,
-        )
-    if lit is not None:
-        goal("5 tiny, rate of sixteen, of LitServe's", median(ours["rate/16"]) / median(lit["rate/16"]), at_least=1.3)
-    goal(
-        "5 tiny, rate of one client after a burst, of before",
-        median(ours["rate/1/again"]) / median(ours["rate/1"]),
-        at_least=0.9,
-    )
+    ours = figures[f"Loopline{_TINY}"]
+    plain, lit = figures.get(f"FastAPI, async{_TINY}", {}), figures.get(f"LitServe{_TINY}", {})
+    if "memory_mb" in plain:
+        share = _at(ours, "rate/1") / _at(plain, "rate/1")
+        yield _goal("5 tiny, rate of one client, of plain FastAPI's", share, at_least=1.0)
+    if "memory_mb" in lit:
+        share = _at(ours, "rate/16") / _at(lit, "rate/16")
+        yield _goal("5 tiny, rate of sixteen, of LitServe's", share, at_least=1.3)
+    share = _at(ours, "rate/1/again") / _at(ours, "rate/1")
+    yield _goal("5 tiny, rate of one client after a burst, of before", share, at_least=0.9)
 
 
-def goal(name: str, found: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
+def _goal(name: str, found: float, *, at_least: float | None = None, at_most: float | None = None) -> Sequence[str]:
     """One line."""
     reached = (at_least is None or found >= at_least) and (at_most is None or found <= at_most)
-    wanted = f">= {at_least:g}" if at_least is not None else f"<= {at_most:g}"
-    print(f"{name:<66}{found:>9.2f}   {wanted:<9} {'reached' if reached else 'NOT REACHED'}")
+    wanted = f"≥ {at_least:g}" if at_least is not None else f"≤ {at_most:g}"
+    return name, f"{found:.2f}", wanted, "reached" if reached else "NOT REACHED"
 
 
-def spread(values: list[float], digits: int = 0) -> str:
+def _table(rows: Iterator[Sequence[str]]) -> str:
+    """Rows, the first of them the head, as a table whose columns stand below each other."""
+    cells = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    lines = [" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _spread(values: list[float], digits: int = 0) -> str:
     """Minimum / median / maximum."""
-    return " / ".join(f"{value:.{digits}f}" for value in (min(values), median(values), max(values)))
+    return " / ".join(f"{value:.{digits}f}" for value in (min(values), statistics.median(values), max(values)))
 
 
-def median(values: list[float]) -> float:
-    return statistics.median(values)
+def _at(values: dict[str, list[float]], figure: str) -> float:
+    """The median of a figure."""
+    return statistics.median(values[figure])
 
 
 if __name__ == "__main__":
-    report(
-        json.loads(
-            Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "results/latest.json").read_text()
-        )
-    )
+    results = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "results" / "latest.json"
+    print(report(json.loads(results.read_text())))

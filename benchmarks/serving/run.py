@@ -5,7 +5,9 @@
 
 Without options it makes what it serves: EfficientNet-Lite0 over made-up JPEG files of 400×533, once with the usual
 preprocess and once with the quick one. The peers get an environment of their own, with pinned versions, which later
-runs find again. Every figure is measured several times, in turns; `results/latest.json` keeps all of them.
+runs find again. A server is measured only if it answers as the bundle does. Every figure is measured several times, in
+turns; `results/latest.json` keeps all of them, `results/latest.md` what they say. A run of everything takes about half
+an hour, with `--quick` some minutes, which are for seeing that everything works.
 """
 
 from __future__ import annotations
@@ -18,14 +20,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from load import Load, run_wrk, write_bodies
-from servers import Server, loopline_server, peer_servers, peers_python, running
-from subject import bodies_of, make_bundles, photos_of, write_contract
+from servers import Server, ServerError, check_answers, loopline_server, peer_servers, peers_python, running
+from subject import bodies_of, labels_of, make_bundles, photos_of, write_contract
 
+from loopline.bundle import read_bundle
 from report import report
 
 HERE = Path(__file__).parent
@@ -33,6 +37,8 @@ NUM_CORES = len(os.sched_getaffinity(0))
 # Of the tiny network, and those at which a server may shed.
 TINY_CONCURRENCY = (1, 16, 1)
 OVERLOAD_CONNECTIONS = 512
+# Of those that a server of ours runs on, named with their versions.
+PACKAGES = ("fastapi", "uvicorn", "onnxruntime", "openvino", "pillow", "simplejpeg", "numpy")
 # What was measured, by what and by figure: one value per repetition.
 Figures = dict[str, dict[str, list[float]]]
 
@@ -47,10 +53,17 @@ def main() -> None:
         for repetition in range(options.repetitions):
             print(f"repetition {repetition + 1} of {options.repetitions} …", flush=True)
             bench.measure()
-        found = {"about": about(python), "options": bench.described, "figures": bench.figures}
+        found = {
+            "about": about(python),
+            "options": bench.described,
+            "figures": bench.figures,
+            "failures": bench.failures,
+        }
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(json.dumps(found, indent=2) + "\n")
-    report(found)
+    text = report(found)
+    options.output.with_suffix(".md").write_text(text)
+    print(f"\n{text}")
 
 
 def parse() -> argparse.Namespace:
@@ -66,7 +79,12 @@ def parse() -> argparse.Namespace:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loopline-serving-peers"
     parser.add_argument("--environment", type=Path, default=cache, help=f"of the peers (default {cache})")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "latest.json")
-    return parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="everything once, for a moment each")
+    options = parser.parse_args()
+    if options.quick:
+        options.concurrency, options.seconds, options.repetitions = [1, 8], 2, 1
+        options.output = options.output.with_name("quick.json")
+    return options
 
 
 class Bench:
@@ -77,11 +95,21 @@ class Bench:
 
         self.folder, self.options = folder, options
         self.figures: Figures = {}
+        # Of servers that did not start or answered wrongly: why.
+        self.failures: dict[str, str] = {}
         photos = photos_of(options.photos)
         made = make_bundles(folder / "bundles", photos) if options.bundle is None else (options.bundle, options.bundle)
         self.bundle, self.fast = made[0].resolve(), (options.fast or made[1]).resolve()
         self.tiny = make_bundle(folder / "tiny")
         self.pictures = {"photos": photos, "tiny": [make_png(seed=seed) for seed in range(8)]}
+        self.labels = {
+            bundle: labels_of(bundle, self.pictures[subject], engine=engine)
+            for bundle, subject, engine in (
+                (self.bundle, "photos", None),
+                (self.fast, "photos", options.engine),
+                (self.tiny, "tiny", None),
+            )
+        }
         (folder / "photos").mkdir()
         for index, raw in enumerate(photos):
             (folder / "photos" / f"{index:03}.jpg").write_bytes(raw)
@@ -94,7 +122,8 @@ class Bench:
             "num_bytes": sum(map(len, photos)) // len(photos),
             "seconds": options.seconds,
             "concurrency": options.concurrency,
-            "engine": options.engine or "the bundle's own",
+            "repetitions": options.repetitions,
+            "optimized": f"{self.fast.name} by {options.engine or read_bundle(self.fast).runtime.engine}",
         }
 
     def measure(self) -> None:
@@ -105,12 +134,14 @@ class Bench:
         engine = ("--engine", self.options.engine) if self.options.engine else ()
         ours = loopline_server("Loopline, float32", self.bundle, self.folder / "home")
         fast = loopline_server("Loopline, optimized", self.fast, self.folder / "home-fast", *engine)
-        for server in [ours, fast, *self.peers("photos")]:
-            self.serve(server, "photos", self.options.concurrency)
+        self.serve(ours, self.bundle, "photos", self.options.concurrency)
+        self.serve(fast, self.fast, "photos", self.options.concurrency)
         self.overload(fast)
+        for peer in self.peers("photos"):
+            self.serve(peer, self.bundle, "photos", self.options.concurrency)
         tiny = loopline_server("Loopline", self.tiny, self.folder / "home-tiny")
         for server in [tiny, *self.peers("tiny")]:
-            self.serve(server, "tiny", TINY_CONCURRENCY)
+            self.serve(server, self.tiny, "tiny", TINY_CONCURRENCY)
 
     def peers(self, subject: str) -> list[Server]:
         found = peer_servers(self.python, self.contracts[subject], NUM_CORES)
@@ -142,21 +173,29 @@ class Bench:
             self.note(name, f"rate/{num_processes}", found["rate"])
             self.note(name, f"p50_ms/{num_processes}", found["p50_ms"])
 
-    def serve(self, server: Server, subject: str, concurrency: tuple[int, ...] | list[int]) -> None:
-        """One server from its start to its end, at every concurrency."""
+    def serve(self, server: Server, bundle: Path, subject: str, concurrency: Sequence[int]) -> None:
+        """One server from its start to its end, at every concurrency, if it answers as the bundle does."""
         content_type, bodies = bodies_of(self.pictures[subject], kind=server.body)
         name = f"{server.name} ({subject})"
         script = self.script(name, server, content_type, bodies)
-        with running(server, content_type, bodies[0]) as process:
-            self.note(name, "first_answer_s", process.first_answer_s)
-            run_wrk(process.port, script, connections=4, seconds=1)
-            for index, connections in enumerate(concurrency):
-                load = run_wrk(process.port, script, connections=connections, seconds=self.options.seconds)
-                again = "/again" if connections in concurrency[:index] else ""
-                self.keep(name, f"{connections}{again}", load)
-            shared_once_mb, each_mb = process.memory_mb()
-            self.note(name, "memory_mb", shared_once_mb)
-            self.note(name, "memory_as_ps_mb", each_mb)
+        try:
+            with running(server, content_type, bodies[0]) as process:
+                check_answers(process, content_type, bodies, self.labels[bundle])
+                self.note(name, "first_answer_s", process.first_answer_s)
+                run_wrk(process.port, script, connections=4, seconds=1)
+                for index, connections in enumerate(concurrency):
+                    load = run_wrk(process.port, script, connections=connections, seconds=self.options.seconds)
+                    again = "/again" if connections in concurrency[:index] else ""
+                    self.keep(name, f"{connections}{again}", load)
+                shared_once_mb, each_mb = process.memory_mb()
+                self.note(name, "memory_mb", shared_once_mb)
+                self.note(name, "memory_as_ps_mb", each_mb)
+        except ServerError as error:
+            if server.name.startswith("Loopline"):
+                raise
+            # A peer that fails is told of, and the others are measured.
+            self.failures[name] = str(error)
+            print(f"{name}: {error}", flush=True)
 
     def overload(self, server: Server) -> None:
         """Twice what the server carried just now, from connections that send at a fixed pace."""
@@ -183,6 +222,7 @@ class Bench:
 
     def note(self, name: str, figure: str, value: float) -> None:
         self.figures.setdefault(name, {}).setdefault(figure, []).append(round(value, 4))
+        print(f"  {name}: {figure} {value:.4g}", flush=True)
 
 
 def about(python: Path) -> dict[str, Any]:
@@ -194,7 +234,7 @@ def about(python: Path) -> dict[str, Any]:
         "processor": next(model for model in models if any(maker in model for maker in ("AMD", "Intel", "ARM", "CPU"))),
         "num_cores": NUM_CORES,
         "python": platform.python_version(),
-        "loopline": {name: version(name) for name in ("fastapi", "uvicorn", "onnxruntime", "pillow", "numpy")},
+        "loopline": {name: version(name) for name in PACKAGES},
         "peers": sorted(line for line in said.splitlines() if line.startswith(wanted)),
     }
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +19,12 @@ from load import post
 
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 PREDICT = "/predict"
+
+
+class ServerError(Exception):
+    """A server does not start, or answers wrongly."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def peers_python(folder: Path) -> Path:
         print(f"making the peers' environment in {folder} …", flush=True)
         venv.create(folder, with_pip=True, clear=True)
         requirements = str(PEERS / "requirements.txt")
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", "-r", requirements], check=True)
         done.write_text(wanted)
     return python
 
@@ -114,7 +118,7 @@ def running(server: Server, content_type: str, body: bytes) -> Iterator[Running]
         while post(port, server.path, content_type, body) is None:
             if process.poll() is not None or time.monotonic() - started_s > START_TIMEOUT_S:
                 errors.seek(0)
-                raise SystemExit(f"error: {server.name} did not start:\n{errors.read()[-2000:]}")
+                raise ServerError(f"it did not start:\n{errors.read()[-2000:]}")
             time.sleep(0.005)
         yield Running(server, port, process.pid, time.monotonic() - started_s)
     finally:
@@ -128,6 +132,14 @@ def running(server: Server, content_type: str, body: bytes) -> Iterator[Running]
             _kill(process_id)
         process.wait()
         errors.close()
+
+
+def check_answers(process: Running, content_type: str, bodies: Sequence[bytes], labels: Sequence[str]) -> None:
+    """Raises `ServerError` where a server says anything but the labels to the bodies."""
+    answers = [post(process.port, process.server.path, content_type, body) for body in bodies]
+    said = [None if answer is None else answer["label"] for answer in answers]
+    if said != list(labels):
+        raise ServerError(f"it answers {said}; expected {list(labels)}")
 
 
 def _family(process_id: int) -> list[int]:

@@ -91,6 +91,13 @@ def write_contract(bundle_folder: Path, path: Path) -> Path:
     return path
 
 
+def labels_of(bundle_folder: Path, pictures: list[bytes], *, engine: str | None) -> list[str]:
+    """What the bundle says to each picture, without any server."""
+    from loopline.predictor import open_predictor
+
+    return [answer.predicted for answer in open_predictor(bundle_folder, engine=engine).predict_raw(pictures)]
+
+
 def bodies_of(pictures: list[bytes], *, kind: str) -> tuple[str, list[bytes]]:
     """The content type and the bodies that ask for each picture: `multipart`, or MLflow's `json` with base64."""
     if kind == "json":

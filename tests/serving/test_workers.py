@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from loopline.bundle import BUNDLE_FILE, bundle_digest
 from loopline.core.errors import StateError
 from loopline.prediction_log import open_log
 from loopline.serving import workers
@@ -141,6 +144,24 @@ def test_a_worker_that_never_answers_ends_the_server(
     said = (tmp_path / "server.err").read_text()
     assert "error: '" in said
     assert "was changed: it has 8 bytes" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("num_workers", ["1", "2"])
+def test_a_bundle_that_is_skewed_ends_the_server(
+    server: Server, bundle_folder: Path, tmp_path: Path, num_workers: str
+) -> None:
+    """Another preprocess than training's is no server that is never ready, but a sentence and the end."""
+    changed = Path(shutil.copytree(bundle_folder, tmp_path / "changed"))
+    value = json.loads((changed / BUNDLE_FILE).read_text())
+    next(step for step in value["preprocess"] if step["name"] == "normalize")["params"]["mean"] = [0.51]
+    value["digest"] = bundle_digest(value)
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False)
+    (changed / BUNDLE_FILE).write_text(f"{text}\n")
+    with pytest.raises(AssertionError), server("--num-workers", num_workers, bundle=changed):
+        pass
+    said = (tmp_path / "server.err").read_text()
+    assert "does not reproduce its 16 reference predictions: outputs differ by 0." in said
     assert "Traceback" not in said
 
 

@@ -1,12 +1,12 @@
 """LitServe with batches, one inference worker per core."""
 
-from __future__ import annotations
-
+# Without annotations as text: LitServe looks at what `decode_request` takes to know what it shall pass on.
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import litserve
+from fastapi import Request
 from model import Model
 
 
@@ -16,7 +16,8 @@ class Api(litserve.LitAPI):
     def setup(self, device: str) -> None:
         self.model = Model()
 
-    def decode_request(self, request: Any) -> Any:
+    def decode_request(self, request: Request) -> Any:
+        # For a form, it passes the form.
         return self.model.decode(request["file"].file.read())
 
     def batch(self, inputs: Sequence[Any]) -> Sequence[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import types
 from collections.abc import Callable
@@ -98,8 +99,13 @@ def ui(workspace: Workspace, /, model: str, **given: Any) -> None:
 def _serve(model: str, given: dict[str, Any], workspace: Workspace) -> None:
     # A server computes in its engine alone; NumPy's own threads, one per core, would forbid to fork workers.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Nothing that is imported is garbage; to look for some all the same takes a tenth of the start.
+    gc.disable()
     from loopline.core.validation import validated
     from loopline.loop import serve as serve_model
+    from loopline.serving import server  # noqa: F401 - so that all is here when the collector goes on
+
+    gc.enable()
 
     check_environment(os.environ)
     serve_model(model, validated(ServeSettings, _given(given)), workspace=workspace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -18,7 +19,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from loopline.core.errors import StateError
+from loopline.core.errors import SkewError, StateError
 from loopline.prediction_log import open_log_to_write, prepare_log
 from loopline.predictor import open_predictor
 from loopline.predictor.answer import PredictorLike
@@ -28,6 +29,7 @@ from loopline.serving.app import build_app
 from loopline.serving.frame import ACCESS_LOGGER
 from loopline.serving.lane import Bundles
 from loopline.serving.protocol import BoundedHttp
+from loopline.serving.readiness import Readiness
 from loopline.serving.settings import ServeSettings
 from loopline.serving.workers import ALONE, Worker, can_fork, num_cores, run_apart, supervise
 
@@ -69,14 +71,17 @@ def serve(
         def work(worker: Worker, on_started: Callable[[], None]) -> None:
             open_bundle = partial(open_predictor, num_threads=num_threads, engine=engine)
             bundles = None if find is None else Bundles(find, open_bundle)
-            opened = open_bundle(predictor) if isinstance(predictor, Path) else predictor
+            # What it proves when it is opened, the service proves when it starts; once is enough.
+            opened = open_bundle(predictor, verify=False) if isinstance(predictor, Path) else predictor
             with open_log_to_write(place, spool_folder=log_path.parent, max_spool_rows=settings.log_spool_rows) as log:
                 app = build_app(opened, settings, model=model, log=log, worker=worker, bundles=bundles)
-                _Server(app, settings, on_started).run(sockets=[listener])
+                _Server(app, settings, on_started, needs_proof=isinstance(predictor, Path)).run(sockets=[listener])
 
         if num_workers == 1:
             work(ALONE, partial(_announce, model, url, opens_page=settings.open))
             return
+        # What is here stays, and workers share it for as long as no collector writes into it.
+        gc.freeze()
         # Made and brought up to date by one process, before several want to.
         prepare_log(place, spool_folder=log_path.parent)
         supervise(
@@ -137,7 +142,9 @@ def _configure_logging(settings: ServeSettings) -> None:
 class _Server(uvicorn.Server):
     """Tells when it answers, takes its share of the connections, and answers for a moment more once it shall stop."""
 
-    def __init__(self, app: FastAPI, settings: ServeSettings, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, app: FastAPI, settings: ServeSettings, on_started: Callable[[], None], *, needs_proof: bool
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -157,6 +164,7 @@ class _Server(uvicorn.Server):
         self._head_timeout_s = settings.request_timeout_s
         self._worker: Worker = app.state.service.worker
         self._on_started = on_started
+        self._needs_proof = needs_proof
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         with _stopping(self):
@@ -167,6 +175,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=[])
         if not self.started:
             return
+        readiness: Readiness = self._app.state.service.readiness
+        if self._needs_proof and not readiness.is_ready:
+            await self.lifespan.shutdown()
+            raise SkewError(readiness.reason)
         self._acceptors = [
             Acceptor(listener, self._connect, num_open=self._num_connections, worker=self._worker)
             for listener in sockets or ()
