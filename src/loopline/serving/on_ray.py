@@ -35,6 +35,9 @@ from loopline.serving.settings import ServeSettings, read_environment
 from loopline.storage import open_place, pull_folder
 
 APPLICATION = "loopline"
+# How long requests must ask for another replica, and the time whose mean asks. Ray's own, half a minute each, leave a
+# burst to the replicas that are there.
+_UPSCALE_DELAY_S, _LOOK_BACK_S = 5.0, 15.0
 
 
 class Replica:
@@ -135,6 +138,8 @@ def _replicas(settings: ServeSettings, scaling: RaySettings) -> serve.Deployment
             "min_replicas": scaling.min_replicas,
             "max_replicas": scaling.max_replicas,
             "target_ongoing_requests": scaling.target_requests,
+            "upscale_delay_s": _UPSCALE_DELAY_S,
+            "look_back_period_s": _LOOK_BACK_S,
         },
         # Ours refuses with 429 what is too much; Ray only has to hand over more than that.
         max_ongoing_requests=settings.max_queue_size + 1,
