@@ -23,6 +23,7 @@ ENGINES = {
     "onnxruntime-cuda": "loopline.predictor.onnx:CudaEngine",
     "tensorrt": "loopline.predictor.onnx:TensorRtEngine",
 }
+GPU_ENGINES = ("onnxruntime-cuda", "tensorrt")
 # The role of a float32 graph that is to be computed in bfloat16, and the engine that can.
 BFLOAT16, BFLOAT16_ENGINE = "bfloat16", "openvino"
 # The format of texts' models, with one engine.

@@ -19,15 +19,17 @@ from loopline.core.records import ModelBundle
 from loopline.core.tables import resolve
 from loopline.predictor.agreement import disagreement, num_changed_labels
 from loopline.predictor.answer import Answer, LabelAnswer, Predicted, ValueAnswer
-from loopline.predictor.engine import BFLOAT16, ENGINES, Engine, check_tensors
+from loopline.predictor.engine import BFLOAT16, ENGINES, GPU_ENGINES, Engine, check_tensors
 from loopline.transforms import Pipeline, build_pipeline, build_postprocess
 from loopline.transforms.outputs import HEADS, answer_outputs
 
 # The role of the graph that answers, by what it computes in: the first of these that a bundle holds.
 GRAPH_ROLES = ("float32", "int8", "float16", BFLOAT16)
 # Activations of a batch live in memory together, some twenty times what goes in, and an engine keeps that memory: 64
-# pictures of 224×224 took 700 MB. A larger batch gains nothing on a CPU, past some dozens of the smallest examples.
-_MAX_BATCH, _MAX_BATCH_BYTES = 64, 2_500_000
+# pictures of 224×224 took 700 MB, four of them 34 MB more than one. On a CPU that is no faster than one by one;
+# only small examples gain, by the dozen. A GPU wants much at once.
+_MAX_BATCH = 64
+_MAX_BATCH_BYTES, _MAX_GPU_BATCH_BYTES = 600_000, 64_000_000
 
 Array = NDArray[Any]
 
@@ -43,13 +45,19 @@ class Predictor:
             graphs = ", ".join(bundle.graphs)
             raise ConfigError(f"bundle '{folder}' has the graphs {graphs}; expected one of {', '.join(GRAPH_ROLES)}.")
         graph = read_file(folder, bundle, bundle.graphs[role])
-        kind = resolve(ENGINES, engine or bundle.runtime.engine, kind="engine")
+        name = engine or bundle.runtime.engine
+        kind = resolve(ENGINES, name, kind="engine")
         # The graph itself is float32; computing in less is the engine's doing.
         precision = {"precision": "bf16"} if role == BFLOAT16 else {}
-        return cls(bundle, folder, kind(graph, num_threads=num_threads, **precision))
+        max_bytes = _MAX_GPU_BATCH_BYTES if name in GPU_ENGINES else _MAX_BATCH_BYTES
+        return cls(bundle, folder, kind(graph, num_threads=num_threads, **precision), max_batch_bytes=max_bytes)
 
-    def __init__(self, bundle: ModelBundle, folder: Path, engine: Engine) -> None:
+    def __init__(
+        self, bundle: ModelBundle, folder: Path, engine: Engine, *, max_batch_bytes: int = _MAX_BATCH_BYTES
+    ) -> None:
         """Takes a bundle that `read_bundle` checked and the engine that holds its graph.
+
+        What goes through the graph at once has at most `max_batch_bytes`, or is one example.
 
         Raises `IntegrityError` or `ConfigError` where transforms, graph and labels do not fit each other.
         """
@@ -61,6 +69,7 @@ class Predictor:
         check_tensors(engine.inputs, bundle.inputs, kind="inputs")
         check_tensors(engine.outputs, bundle.outputs, kind="outputs")
         _check_fit(bundle, self.pipeline)
+        self._batch_size = max(1, min(_MAX_BATCH, max_batch_bytes // (4 * math.prod(self.pipeline.input_shape))))
         zeros = {
             output.name: np.zeros([length or 1 for length in output.shape], np.float32) for output in bundle.outputs
         }
@@ -109,7 +118,7 @@ class Predictor:
                     f"an array {x.dtype}{list(x.shape)} given; expected {self.pipeline.dtype} of {shape}."
                 )
         names = [output.name for output in self.bundle.outputs]
-        size = max(1, min(_MAX_BATCH, _MAX_BATCH_BYTES // (4 * math.prod(self.pipeline.input_shape))))
+        size = self._batch_size
         batches = [
             self.engine.run(
                 {self.bundle.inputs[0].name: self.pipeline.collate(np.stack(samples[start : start + size]))},
