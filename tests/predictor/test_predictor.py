@@ -273,7 +273,11 @@ def test_an_engine_that_is_too_old_is_refused(folder: Path) -> None:
         ({"input_kind": "text"}, IntegrityError, "takes text inputs; its preprocess decodes image"),
         ({"postprocess": [{"name": "argmax", "params": {}}]}, UnknownName, "transform 'argmax' does not exist"),
         ({"postprocess": []}, ConfigError, "expected 'probability', as softmax gives"),
-        ({"graphs": {"int4": "graph.onnx"}}, ConfigError, "has the graphs int4; expected one of float32, int8, float16"),
+        (
+            {"graphs": {"int4": "graph.onnx"}},
+            ConfigError,
+            "has the graphs int4; expected one of float32, int8, float16",
+        ),
         (
             {"postprocess": [{"name": "softmax", "params": {"input": "logit"}}]},
             ConfigError,
