@@ -56,6 +56,7 @@ class Shared(NamedTuple):
     """A server that several tests ask, and what it writes to standard error."""
 
     port: int
+    process_id: int
     errors: Path
 
 
@@ -70,8 +71,11 @@ def shared(colour_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         assert process.stdout is not None
-        yield Shared(int(process.stdout.readline().strip().rpartition(":")[2]), home / "errors")
+        port = int(process.stdout.readline().strip().rpartition(":")[2])
+        yield Shared(port, process.pid, home / "errors")
         process.terminate()
+        # One process to the end, whatever was sent to it.
+        assert process.wait(60) == 0
 
 
 @pytest.fixture
@@ -83,22 +87,20 @@ def good(script: Any, colour: PredictorLike) -> tuple[bytes, str, float]:
     return raw, answer.label, answer.confidence
 
 
-def test_bad_requests_do_no_harm(server: Server, script: Any, colour_folder: Path, good: Any) -> None:
+def test_bad_requests_do_no_harm(shared: Shared, script: Any, good: Any) -> None:
     """Every kind twice: no 5xx, no restart, right answers in between, and the second time costs no memory."""
     bad = script.corpus(good[0])
-    # Where it is cut matters less than that it is.
-    few = [request for index, request in enumerate(bad) if index % 4 == 0 or " cut" not in request.name]
-    few = [request for index, request in enumerate(few) if index % 4 == 0 or "flipped" not in request.name]
-    with server("--num-workers", "1", bundle=colour_folder) as process:
-        first = script.send_all(process.port, few, good, num_threads=4)
-        before_bytes = script.resident_bytes(process.popen.pid)
-        second = script.send_all(process.port, few, good, num_threads=4)
-        grown_bytes = script.resident_bytes(process.popen.pid) - before_bytes
-        assert process.stop() == 0
+    # Where it is cut and which bits were flipped matter less than that it was done.
+    broken = [request for request in bad if " cut at" in request.name or "flipped" in request.name]
+    few = [request for request in bad if request not in broken] + broken[::8]
+    first = script.send_all(shared.port, few, good, num_threads=4)
+    before_bytes = script.resident_bytes(shared.process_id)
+    second = script.send_all(shared.port, few, good, num_threads=4)
+    grown_bytes = script.resident_bytes(shared.process_id) - before_bytes
     assert first.failures == second.failures == []
     assert second.num_right == len(range(0, len(few), 5))
     assert set(second.statuses) <= {200, 400, 413, 415, 422, 431}
-    assert grown_bytes < 30_000_000, grown_bytes
+    assert grown_bytes < 15_000_000, grown_bytes
 
 
 def test_rare_pictures_are_answered_as_in_training(shared: Shared, script: Any, colour: PredictorLike) -> None:
@@ -138,22 +140,6 @@ def talk(port: int, *pieces: bytes, pause_s: float = 0.0) -> bytes:
             # It ended while we were still talking; what it had said may be gone with it.
             return said
     return said
-
-
-def test_a_head_that_does_not_come_is_a_408(server: Server) -> None:
-    """A client that says nothing, or half a header, holds no connection for longer than a request may take."""
-    with server("--num-workers", "1", "--request-timeout-s", "0.5") as process:
-        silent, slow = (talk(process.port, given) for given in (b"", b"GET / HTTP/1.1\r\nHost: here\r\nX-Slow: "))
-        # A connection that is used goes on.
-        connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=10)
-        for _ in range(4):
-            connection.request("GET", "/healthz")
-            assert connection.getresponse().read()
-            time.sleep(0.3)
-        connection.close()
-    for said in (silent, slow):
-        assert said.startswith(b"HTTP/1.1 408 ")
-        assert b'"code":"head_too_slow"' in said
 
 
 def endless(*first: bytes, again: bytes) -> Iterator[bytes]:

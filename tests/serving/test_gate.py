@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -103,23 +104,21 @@ def test_the_rate_is_kept() -> None:
     slow.close()
 
 
-def take(folder: Path, results: Any) -> None:
-    limit = RateLimit(100, 1, folder=folder)
-    results.put(sum(limit.wait_s(0, now_s=1000.0) == 0 for _ in range(300)))
-    limit.close()
+TAKE = """
+import sys
+from pathlib import Path
+from loopline.serving.rate_limit import RateLimit
+limit = RateLimit(100, 1, folder=Path(sys.argv[1]))
+print(sum(limit.wait_s(0, now_s=1000.0) == 0 for _ in range(300)))
+limit.close()
+"""
 
 
 def test_all_processes_share_one_rate(tmp_path: Path) -> None:
     """Four processes that ask as fast as they can get one second's worth between them."""
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    processes = [context.Process(target=take, args=(tmp_path, results)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    total = sum(results.get(timeout=60) for _ in processes)
-    for process in processes:
-        process.join()
-    assert total == 100
+    command = [sys.executable, "-c", TAKE, str(tmp_path)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert sum(int(process.communicate(timeout=60)[0]) for process in processes) == 100
 
 
 def test_other_origins_are_closed_until_opened(serving: Serving) -> None:

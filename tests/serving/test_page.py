@@ -26,7 +26,7 @@ def test_a_person_uploads_corrects_and_meets_an_error(
     """Two files at once: a picture gets an answer that can be corrected, a text file the server's own sentence."""
     (tmp_path / "shape.png").write_bytes(picture)
     (tmp_path / "notes.txt").write_text("this is no picture")
-    with server(command="ui") as process:
+    with server("--num-workers", "1", command="ui") as process:
         browser.open(process.url)
         assert browser.wait("document.getElementById('state').dataset.state === 'ready'")
         assert browser.wait("document.getElementById('facts').textContent.startsWith('3 labels')")
@@ -50,22 +50,23 @@ def test_a_person_uploads_corrects_and_meets_an_error(
     assert (row.request_id, row.predicted, row.label) == (request_id, label, true)
 
 
-def test_the_page_asks_for_a_key(server: Callable[..., AbstractContextManager[Any]], browser: Browser) -> None:
-    """Once, where the server needs one; then it is as every other page."""
-    key, entry = make_key("alice")
-    with server("--api-key", str(entry), command="ui") as process:
-        browser.open(process.url)
-        browser.answer_prompt(key)
-        assert browser.wait("document.getElementById('facts').textContent.startsWith('3 labels')")
-        assert browser.complaints() == []
+def check_description(browser: Browser, url: str) -> None:
+    """/docs lists every route with its fields and a command, from the server alone; on a telephone, too."""
+    browser.narrow(390)
+    browser.open(f"{url}/docs")
+    assert browser.wait("document.querySelectorAll('.route pre').length") == 7
+    text = browser.run("document.querySelector('main').textContent")
+    assert f"curl -F file=@FILE {url}/predict" in text
+    assert "ValuePrediction" in text
+    assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
 
 
 def test_numbers_are_typed_and_corrected(
     server: Callable[..., AbstractContextManager[Any]], browser: Browser, value_folder: Path, tmp_path: Path
 ) -> None:
-    """The box holds an example; the value stands on a scale with its interval, and the truth is judged by it."""
+    """The box holds an example; the value stands on a scale with its interval; /docs describes it offline."""
     (tmp_path / "row.json").write_text("[9, 10, 11]")
-    with server(command="ui", bundle=value_folder) as process:
+    with server("--num-workers", "1", command="ui", bundle=value_folder) as process:
         browser.open(process.url)
         browser.wait("document.getElementById('example').value.startsWith('[')")
         assert browser.run("document.getElementById('example-words').textContent") == "JSON: numbers of 3"
@@ -83,6 +84,7 @@ def test_numbers_are_typed_and_corrected(
         browser.run("document.getElementById('example').value = '[1, 2'")
         browser.click("#box button")
         assert "no JSON" in browser.wait("document.getElementById('notice').textContent")
+        check_description(browser, process.url.removesuffix("/ui/"))
         assert browser.complaints() == []
         assert process.stop() == 0
         with open_log(process.log) as log:
@@ -100,7 +102,7 @@ def test_the_bands_of_a_plot_are_chosen_together(
     for name, raw in plot.items():
         (tmp_path / name).write_bytes(raw)
     names = [str(tmp_path / name) for name in plot if name != "plot.tif"]
-    with server("--ui", bundle=band_folder) as process:
+    with server("--num-workers", "1", "--ui", bundle=band_folder) as process:
         browser.narrow(390)
         browser.open(process.url)
         browser.type("#files", "\n".join(names))
@@ -143,45 +145,28 @@ def test_a_text_is_translated_as_it_is_typed(
     assert (row.predicted, row.label, row.rating) == ("A DOG RUNS.", "A DOG RUNS. OR WALKS.", "down")
 
 
-def test_the_interface_is_described_offline(
-    server: Callable[..., AbstractContextManager[Any]], browser: Browser, value_folder: Path
+def test_a_telephone_with_a_key_and_a_camera(
+    server: Callable[..., AbstractContextManager[Any]], browser: Browser, tmp_path: Path, picture: bytes
 ) -> None:
-    """/docs lists every route with its fields and a command, from the server alone; on a telephone, too."""
-    with server(bundle=value_folder) as process:
+    """The page asks for a key once; nothing scrolls sideways; the browser's own test camera stands for a real one."""
+    key, entry = make_key("alice")
+    file = tmp_path / "a-rather-long-name-of-a-file-that-somebody-has-photographed.png"
+    file.write_bytes(picture)
+    with server("--num-workers", "1", "--api-key", str(entry), command="ui") as process:
         browser.narrow(390)
-        browser.open(f"{process.url}/docs")
-        routes = browser.wait("document.querySelectorAll('.route pre').length")
-        assert routes == 7
-        text = browser.run("document.querySelector('main').textContent")
-        assert f"curl -F file=@FILE {process.url}/predict" in text
-        assert "ValuePrediction" in text
-        assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
-        assert browser.complaints() == []
-
-
-def test_the_camera_takes_a_picture(server: Callable[..., AbstractContextManager[Any]], browser: Browser) -> None:
-    """The browser's own test camera stands for a real one; closing ends it."""
-    with server("--ui") as process:
         browser.open(process.url)
+        browser.answer_prompt(key)
+        assert browser.wait("document.getElementById('facts').textContent.startsWith('3 labels')")
+        browser.type("#files", str(file))
+        browser.wait("document.querySelector('.label')?.textContent")
+        assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
         browser.click("#camera-open")
         browser.wait("document.getElementById('video').videoWidth > 0")
         browser.click("#camera-take")
-        assert browser.wait("document.querySelector('.label')?.textContent")
+        assert browser.wait("document.querySelectorAll('.label').length === 2")
         browser.click("#camera-close")
         assert browser.run("document.getElementById('camera').hidden")
         assert browser.complaints() == []
-
-
-def test_a_narrow_screen_needs_no_scrolling_sideways(
-    server: Callable[..., AbstractContextManager[Any]], browser: Browser, tmp_path: Path, picture: bytes
-) -> None:
-    (tmp_path / "a-rather-long-name-of-a-file-that-somebody-has-photographed.png").write_bytes(picture)
-    with server("--ui") as process:
-        browser.narrow(390)
-        browser.open(process.url)
-        browser.type("#files", str(next(tmp_path.glob("a-rather-*.png"))))
-        browser.wait("document.querySelector('.label')?.textContent")
-        assert browser.run("[innerWidth, document.documentElement.scrollWidth]") == [390, 390]
 
 
 def test_the_page_loads_nothing_from_elsewhere(serving: Serving) -> None:
