@@ -168,8 +168,9 @@ def _own(
 
     here, source = Path.cwd(), Path(loopline.__file__).parents[1]
     settings = ["--config-dir", str(here / "conf")] if kind == "train" and (here / "conf").is_dir() else []
-    # A temporary folder of this machine is hidden by the sandbox's own.
-    shown = (here / "src", here / "conf", source, Path(sys.prefix), Path(sys.base_prefix))
+    # A temporary folder of this machine is hidden by the sandbox's own; packages may lie anywhere.
+    imported = [Path(entry) for entry in sys.path if Path(entry).is_absolute()]
+    shown = (here / "src", here / "conf", source, Path(sys.prefix), Path(sys.base_prefix), *imported)
     return Subject(
         name,
         (sys.executable, "-P", "-m", "loopline", kind, *settings, *arguments),

@@ -102,9 +102,17 @@ def test_variables_of_this_machine_are_not_seen(
     assert run_service(contract, service(**needs, environment={"MODEL_NAME": "declared"})).passed
 
 
-def test_a_service_that_ignores_the_signal_is_named(sandbox: str, service: Service, quick: Contract) -> None:
+def test_it_has_the_platforms_cores(sandbox: str, service: Service, contract: Contract) -> None:
+    """One on Cloud Run, however many this machine has."""
+    one = "assert len(os.sched_getaffinity(0)) == 1, os.sched_getaffinity(0)"
+    assert contract.num_cpus == 1
+    assert run_service(contract, service(before=one)).passed
+
+
+def test_a_service_that_ignores_the_signal_is_named(sandbox: str, service: Service, contract: Contract) -> None:
     """As process 1 a command that does not listen to SIGTERM does not end by it."""
-    stop = check(run_service(quick, service(after="")), "stop")
+    impatient = contract.model_copy(update={"limits": contract.limits.model_copy(update={"stop_s": 1.0})})
+    stop = check(run_service(impatient, service(after="")), "stop")
     assert stop.found == "still runs 1 s after SIGTERM"
     assert stop.fix == "handle SIGTERM; start it without a shell"
 

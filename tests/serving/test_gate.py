@@ -48,6 +48,15 @@ def test_a_key_is_needed_where_there_are_keys(serving: Serving, picture: bytes, 
             assert client.http.get(path).status_code == 200
 
 
+def test_the_platforms_own_probe_needs_no_key(serving: Serving) -> None:
+    """A platform asks the path that it chose as it asks /readyz, and has no key; its predictions need one."""
+    _, entry = make_key("alice")
+    with serving(api_key=(str(entry),), health_route="/v1/health", predict_route="/v1/health:predict") as client:
+        assert client.http.get("/v1/health").status_code == 200
+        assert client.http.post("/v1/health:predict", json={"instances": [{}]}).status_code == 401
+        assert client.http.get("/v1/health/").status_code == 401
+
+
 def test_nobody_hears_which_key_it_was(
     serving: Serving, picture: bytes, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

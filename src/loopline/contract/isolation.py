@@ -9,6 +9,7 @@ process with a scrubbed environment, and what could not be looked at is said.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import socket
@@ -114,25 +115,29 @@ def started(
             if isolation == "bubblewrap":
                 running = _sandboxed(subject, contract, environment, output)
             else:
-                running = _plain(subject, environment, output)
+                running = _plain(subject, contract, environment, output)
         try:
             yield running
         finally:
             running.end()
 
 
-def _plain(subject: Subject, environment: Mapping[str, str], output: IO[bytes]) -> Running:
+def _plain(subject: Subject, contract: Contract, environment: Mapping[str, str], output: IO[bytes]) -> Running:
     scratch = str(Path(output.name).parent)
     own = {"PATH": os.environ.get("PATH", ""), "TMPDIR": scratch, "HOME": scratch}
     process = subprocess.Popen(  # noqa: S603 - what the caller asked to run
-        subject.command, env={**own, **environment}, stdout=output, stderr=subprocess.STDOUT, cwd=scratch
+        [*_on_cores(contract), *subject.command],
+        env={**own, **environment},
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd=scratch,
     )
     return Running("process", process, process.pid, Path(output.name), ())
 
 
 def _sandboxed(subject: Subject, contract: Contract, environment: Mapping[str, str], output: IO[bytes]) -> Running:
     told, tells = os.pipe()
-    words = [*_as_user(subject), "bwrap", "--info-fd", str(tells), *_view(subject, contract)]
+    words = [*_on_cores(contract), *_as_user(subject), "bwrap", "--info-fd", str(tells), *_view(subject, contract)]
     variables = [word for name, value in environment.items() for word in ("--setenv", name, value)]
     process = subprocess.Popen(  # noqa: S603 - what the caller asked to run
         [*words, "--clearenv", *variables, "--", *subject.command],
@@ -146,6 +151,15 @@ def _sandboxed(subject: Subject, contract: Contract, environment: Mapping[str, s
     pid = json.loads(text)["child-pid"] if text else process.pid
     in_memory = tuple(folder for folder in contract.disk.writable if folder not in subject.folders)
     return Running("bubblewrap", process, pid, Path(output.name), in_memory, *_relay(pid))
+
+
+def _on_cores(contract: Contract) -> list[str]:
+    """No more cores than the platform gives: servers start a process for each that they see."""
+    program = shutil.which("taskset")
+    if program is None or sys.platform != "linux":
+        return []
+    cores = sorted(os.sched_getaffinity(0))[: math.ceil(contract.num_cpus)]
+    return [program, "--cpu-list", ",".join(map(str, cores))]
 
 
 def _as_user(subject: Subject) -> list[str]:
