@@ -229,9 +229,9 @@ def about(python: Path) -> dict[str, Any]:
     """The machine and the versions of what ran."""
     said = subprocess.run([str(python), "-m", "pip", "freeze"], capture_output=True, text=True, check=True).stdout
     wanted = ("bentoml==", "fastapi==", "litserve==", "mlflow==", "ray==", "uvicorn==", "onnxruntime==")
-    models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()]
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
     return {
-        "processor": next(model for model in models if any(maker in model for maker in ("AMD", "Intel", "ARM", "CPU"))),
+        "processor": next(line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
         "num_cores": NUM_CORES,
         "python": platform.python_version(),
         "loopline": {name: version(name) for name in PACKAGES},
