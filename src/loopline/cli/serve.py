@@ -19,6 +19,8 @@ from loopline.serving.settings import ServeSettings, check_environment, variable
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+
 
 def _options(
     kind: type[Record] = ServeSettings, *, without: tuple[str, ...] = ()
@@ -99,13 +101,10 @@ def ui(workspace: Workspace, /, model: str, **given: Any) -> None:
 def _serve(model: str, given: dict[str, Any], workspace: Workspace) -> None:
     # A server computes in its engine alone; NumPy's own threads, one per core, would forbid to fork workers.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Nothing that is imported is garbage; to look for some all the same takes a tenth of the start.
-    gc.disable()
+    # What a server imports stays: to look for garbage every 700 objects takes a tenth of its start.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     from loopline.core.validation import validated
     from loopline.loop import serve as serve_model
-    from loopline.serving import server  # noqa: F401 - so that all is here when the collector goes on
-
-    gc.enable()
 
     check_environment(os.environ)
     serve_model(model, validated(ServeSettings, _given(given)), workspace=workspace)
