@@ -139,7 +139,7 @@ def test_a_request_that_is_too_large_is_not_sent(sandbox: str, service: Service)
     )
     assert run_service(contract, routed, example=EXAMPLE).passed
     large = run_service(contract, routed, example={"image": "x" * 2_000_000})
-    assert "the platform takes 1,572,864" in check(large, "request").found
+    assert "the platform takes 1,500,000" in check(large, "request").found
 
 
 def test_there_is_no_metadata_server(sandbox: str, service: Service, contract: Contract) -> None:

@@ -18,6 +18,7 @@ from loopline.core.errors import ConfigError, InputError, StateError, UnknownNam
 from loopline.core.workspace import Workspace
 from loopline.image import ImageOptions, build, prepare_context, unpack
 from loopline.image.engines import ENGINES, find_engine
+from loopline.image.locks import closure
 from loopline.image.preparing import prepare, requirements_of
 
 # An engine's own program, on PATH before any other: it writes down what it was told.
@@ -59,6 +60,17 @@ def test_preparing_twice_gives_equal_bytes(project: Path, bundle_folder: Path) -
     assert {"requirements.lock", "loopline/requirement.txt", "model/bundle.json"} <= set(first)
     assert any(name.endswith(".whl") for name in first)
     assert first["requirements.lock"].startswith(b"annotated-doc==")
+
+
+def test_builds_of_torch_stand_alone(project: Path) -> None:
+    """Without digests, for another base takes another build; what each needs beside it, pip finds."""
+    (project / "pyproject.toml").write_text('[project]\nname = "pets"\ndependencies = ["torch"]\n')
+    pins = "\n".join(f"{name}==1.0 --hash=sha256:abc" for name in sorted(closure(["torch"])))
+    (project / "requirements.lock").write_text(pins)
+    place = prepare("train", project, platform="linux/amd64", bundle=None, folder=None)
+    assert (place / "requirements-torch.txt").read_text() == "torch==1.0\n"
+    assert "sympy==1.0 --hash=sha256:abc\n" in (place / "requirements.lock").read_text()
+    assert "torch==" not in (place / "requirements.lock").read_text()
 
 
 def test_what_an_image_needs(project: Path, bundle_folder: Path) -> None:
