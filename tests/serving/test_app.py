@@ -146,6 +146,8 @@ def test_the_model_describes_itself(client: Any, predictor: PredictorLike) -> No
     assert model.label_names == ("circle", "cross", "square")
     assert model.card.startswith("# ")
     assert model.limits.max_body_bytes == 100_000
+    assert model.limits.max_overhead_bytes == 512 * 1024
+    assert model.limits.max_url_bytes is None
     assert model.limits.max_pixels == 50_000_000
 
 

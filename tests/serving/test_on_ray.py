@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -20,6 +21,8 @@ from loopline.prediction_log import open_log
 from loopline.serving.scaling import RaySettings
 from loopline.serving.settings import ServeSettings
 
+# Read when Ray is imported: a busy machine takes its time to start a node.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
 pytest.importorskip("ray", reason="replicas on a cluster need the extra 'ray'")
 
 # Ray's own threads and sockets, some of which it leaves to the end of the process.
@@ -131,7 +134,8 @@ def num_running() -> int:
     """The replicas that answer."""
     from ray import serve
 
-    return int(serve.status().applications["loopline"].deployments["loopline"].replica_states.get("RUNNING", 0))
+    states = serve.status().applications["loopline"].deployments["loopline"].replica_states
+    return sum(count for state, count in states.items() if state.value == "RUNNING")
 
 
 def _wait_for(condition: Any) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from loopline.core.errors import ConfigError
 from loopline.prediction_log import open_log
 from loopline.predictor import Answer, PredictorLike, ValueAnswer, open_predictor
-from loopline.serving.routes import MAX_URL_BYTES
+from loopline.serving.reading import MAX_URL_BYTES
 from loopline.serving.schemas import (
     BatchAnswer,
     ModelAnswer,
@@ -268,7 +268,9 @@ def test_wrong_texts_are_a_422(texts: Any, kind: str) -> None:
 
 def test_a_text_is_bounded(texts: Any) -> None:
     """The limit is told beforehand; an address ends sooner."""
-    longest = texts.http.get("/model").json()["limits"]["max_text_chars"]
+    limits = texts.http.get("/model").json()["limits"]
+    assert limits["max_url_bytes"] == 8_000
+    longest = limits["max_text_chars"]
     response = texts.http.post("/predict", json={"text": "a" * (longest + 1)})
     assert f"a text of {longest + 1:,} characters given" in texts.error(response, 413)["message"]
     assert texts.http.post("/predict", json={"text": "a" * longest}).status_code == 200

@@ -9,7 +9,8 @@ from pydantic import JsonValue
 from loopline.bundle import CARD_FILE, read_reference
 from loopline.predictor.answer import PredictorLike
 from loopline.serving.inputs import TEXT, VALUES
-from loopline.serving.reading import MAX_JSON_VALUES
+from loopline.serving.protocol import MAX_OVERHEAD_BYTES
+from loopline.serving.reading import MAX_JSON_VALUES, MAX_URL_BYTES
 from loopline.serving.schemas import Limits, ModelAnswer
 from loopline.serving.service import Service
 from loopline.serving.settings import ServeSettings
@@ -45,6 +46,8 @@ def limits_of(predictor: PredictorLike, settings: ServeSettings) -> Limits:
     pixels = (step.params["max_pixels"] for step in predictor.bundle.preprocess if "max_pixels" in step.params)
     return Limits(
         max_body_bytes=settings.max_body_bytes,
+        max_overhead_bytes=MAX_OVERHEAD_BYTES,
+        max_url_bytes=MAX_URL_BYTES if predictor.bundle.task == "translation" else None,
         max_pixels=next(pixels, None),
         max_json_values=MAX_JSON_VALUES,
         max_text_chars=settings.max_text_chars if predictor.bundle.input_kind == TEXT else None,

@@ -21,6 +21,8 @@ MULTIPART, JSON = "multipart/form-data", "application/json"
 # A parsed number or list costs many times its text, and parsing holds up every other thread: JSON is for small arrays.
 # 400×400 pixels in three channels pass.
 MAX_JSON_VALUES = 500_000
+# Browsers and proxies pass on little more of an address.
+MAX_URL_BYTES = 8_000
 
 
 class PendingBytes:

@@ -16,7 +16,7 @@ from loopline.core.errors import InvalidExample
 from loopline.serving.description import describe_model, limits_of
 from loopline.serving.inputs import TEXT, Decode, advice, body_decoder, file_decoder, json_body, text_decoder
 from loopline.serving.multipart import parse_files
-from loopline.serving.reading import JSON, MULTIPART, body_of, media_type, read_json
+from loopline.serving.reading import JSON, MAX_URL_BYTES, MULTIPART, body_of, media_type, read_json
 from loopline.serving.refusals import (
     Refusal,
     no_example,
@@ -39,8 +39,6 @@ from loopline.serving.service import Given, Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-# Browsers and proxies pass on little more of an address.
-MAX_URL_BYTES = 8_000
 _FILE = {"type": "string", "format": "binary"}
 
 

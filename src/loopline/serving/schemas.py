@@ -197,6 +197,10 @@ class Limits(Record):
     """What a request may ask for."""
 
     max_body_bytes: int
+    # Of headers, trailers and whatever else stands beside a body.
+    max_overhead_bytes: int
+    # Of an address that holds a text.
+    max_url_bytes: int | None
     # Width times height, where inputs are pictures; refused from the file's header.
     max_pixels: int | None
     # Numbers and lists in one JSON body.
