@@ -35,7 +35,9 @@ def replica(application: Any) -> Any:
     from loopline.serving.on_ray import Replica
 
     bound = application._bound_deployment
-    args, kwargs = ray.cloudpickle.loads(ray.cloudpickle.dumps((bound.init_args, bound.init_kwargs)))
+    args, kwargs = ray.cloudpickle.loads(
+        ray.cloudpickle.dumps((bound.init_args, bound.init_kwargs))  # type: ignore[no-untyped-call] # Ray's own
+    )
     return Replica(*args, **kwargs)
 
 
