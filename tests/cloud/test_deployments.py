@@ -54,7 +54,7 @@ def proofs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 class _Ask:
     """In the place of `http_ask`: asks nobody."""
 
-    def __init__(self, url: str, bundle: Any, *, token: str | None) -> None:
+    def __init__(self, url: str, bundle: Any, *, token: str | None, api_key: str | None) -> None:
         assert url.startswith("https://")
         assert token is None
         self.bundle = bundle

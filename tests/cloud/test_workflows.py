@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -103,3 +104,92 @@ def test_scripts_of_workflows_parse() -> None:
     for script in scripts:
         subprocess.run(["bash", "-n", str(script)], check=True)
         assert "set -euo pipefail" in script.read_text(encoding="utf-8")
+
+
+GH = """#!/bin/sh
+# gh as it is documented: a refusal's body goes where the answer would go, also with --jq (cli/cli issue 5209).
+echo "$*" >> "$GH_SAID"
+case "$*" in
+  *"contents/history.txt?ref=benchmarks"*)
+    test -f "$GH_SAID.history" || { echo '{"message":"Not Found","status":"404"}'; exit 1; }
+    echo 0123abc ;;
+  *"git/blobs/0123abc"*) base64 "$GH_SAID.history" ;;
+  *"--method PUT"*) base64 --decode build/history.base64 > "$GH_SAID.history" 2>/dev/null || true ;;
+esac
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder as a job on GitHub sees it, with gh's own seam: a program of that name on the path."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "gh").write_text(GH)
+    (programs / "gh").chmod(0o755)
+    folder = tmp_path / "repository"
+    (folder / "build" / "diff").mkdir(parents=True)
+    variables = {
+        "PATH": f"{programs}:/usr/bin:/bin",
+        "GH_SAID": str(tmp_path / "said"),
+        "GITHUB_REPOSITORY": "potato/lab",
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_SHA": "f" * 40,
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return folder
+
+
+def said(script: str, *arguments: str, folder: Path) -> list[str]:
+    """What a script asks gh for, a line a call; raises where the script fails."""
+    path = TEMPLATE / ".github" / "scripts" / script
+    subprocess.run(["bash", str(path), *arguments], cwd=folder, check=True, capture_output=True)
+    return Path(os.environ["GH_SAID"]).read_text(encoding="utf-8").splitlines()
+
+
+def test_figures_of_every_night_are_kept(repository: Path) -> None:
+    """Also in the first night, when there is no history yet; the second adds a line and forgets none."""
+    history = Path(f"{os.environ['GH_SAID']}.history")
+    for night, figure in enumerate(("9.1 ms", "8.7 ms"), 1):
+        (repository / "build" / "bench.txt").write_text(f"float32 {figure}\n")
+        assert "--method PUT" in said("keep-bench.sh", folder=repository)[-1]
+        text = history.read_text()
+        assert text.count("f" * 40) == night
+        assert figure in text
+    assert "9.1 ms" in history.read_text()
+
+
+def test_a_difference_is_commented_with_its_picture(repository: Path) -> None:
+    """The picture goes to a branch of its own, and the comment points there."""
+    subprocess.run(["git", "init", "--quiet"], cwd=repository, check=True)
+    names = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *names, "commit", "--quiet", "--allow-empty", "-m", "x"], cwd=repository, check=True)
+    (repository / "build/diff/diff.md").write_text("![what changed](diff.png)\n")
+    (repository / "build/diff/diff.png").write_bytes(b"png")
+    lines = said("comment-diff.sh", "7", folder=repository)
+    assert lines[-1] == "pr comment 7 --body-file build/diff/diff.md"
+    text = (repository / "build/diff/diff.md").read_text()
+    assert re.fullmatch(
+        r"!\[what changed\]\(https://github.com/potato/lab/blob/pictures/7-\w{12}\.png\?raw=true\)\n", text
+    )
+
+
+def test_a_load_and_a_promotion_are_told(repository: Path) -> None:
+    """Locust's columns by their places; a bundle by its name."""
+    head = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Min,Max,Size,Requests/s,"
+    head += "Failures/s,50%,66%,75%,80%,90%,95%,98%,99%"
+    (repository / "build/load_stats.csv").write_text(f"{head}\nPOST,/predict,90,0,4,5,1,9,3,30.1,0,1,2,3,4,5,6,7,8\n")
+    assert "commits/ffff" in said("comment-load.sh", folder=repository)[-1]
+    summary = Path(os.environ["GITHUB_STEP_SUMMARY"]).read_text()
+    assert "Name,Request Count,Failure Count,Median Response Time,Average Response Time,Requests/s,90%,98%" in summary
+    (repository / "workspace/bundles/tiny-0123456789ab").mkdir(parents=True)
+    line = said("tell.sh", "model-registered", "0123456789ab", folder=repository)[-1]
+    assert line.endswith("-f event_type=model-registered -F client_payload[bundle]=tiny-0123456789ab")
+
+
+def test_every_event_that_a_workflow_waits_for_is_told() -> None:
+    """`make publish` starts the workflows of the registry and of deployments."""
+    told = set(re.findall(r"tell\.sh ([\w-]+)", (TEMPLATE / "Makefile.jinja").read_text(encoding="utf-8")))
+    texts = [path.read_text(encoding="utf-8") for path in WORKFLOWS]
+    assert {found for text in texts for found in re.findall(r"types: \[(model-[\w-]+)\]", text)} == told

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.deployment.cloud_run_service import CloudRunService
-from tests.deployment.conftest import deployed
-from tests.recorded_google import Reply, google
+from tests.deployment.conftest import RecordedCommands, deployed
+from tests.recorded_google import Reply, Request, google
 
 from loopline.core.errors import SkewError, StateError
 from loopline.deployment import Order, Tools, open_target
+from loopline.deployment.cloudrun import identity_token
 from loopline.deployment.order import Outcome
+from loopline.google import Identity
 
 
 def tools(service: CloudRunService, **answers: Reply) -> Tools:
@@ -127,6 +130,25 @@ def test_everybody_may_ask_only_where_the_settings_say_so(order: Order) -> None:
     service = CloudRunService()
     deploy(replace(order, settings=order.settings.model_copy(update={"service": limits})), service)
     assert service.is_public
+
+
+def test_a_closed_service_is_shown_who_asks(order: Order) -> None:
+    """A service account's token is made for the service, not for the tagged address; a person's is gcloud's."""
+    asked: list[Any] = []
+
+    def make(request: Request) -> dict[str, Any]:
+        asked.append(request.body)
+        return {"token": "made"}
+
+    answers: dict[str, Reply] = {r"POST iamcredentials\.googleapis\.com/v1/.*:generateIdToken": make}
+    robot = Identity("workload identity", "loopline-build@potato-lab.iam.gserviceaccount.com")
+    client, _ = google(answers, identity=robot)
+    url = "https://candidate---shapes-abc-ew.a.run.app"
+    assert identity_token(Tools(google=lambda: client), url) == "made"
+    assert asked == [{"audience": "https://shapes-abc-ew.a.run.app", "includeEmail": True}]
+    person, _ = google({})
+    words = RecordedCommands(**{"print-identity-token": "mine\n"})
+    assert identity_token(Tools(google=lambda: person, run=words), url) == "mine"
 
 
 def test_patience_ends(order: Order) -> None:

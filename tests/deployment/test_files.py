@@ -204,6 +204,33 @@ def test_the_compose_file_is_what_compose_publishes(order: Order) -> None:
     assert compose(order)["services"]["server"]["read_only"] is True
 
 
+def test_a_server_with_keys_is_scraped_with_one(order: Order) -> None:
+    """Metrics are behind the gate as everything is: Prometheus has a key, from a secret, and no file holds it."""
+    order = with_service(order, secrets={"LOOPLINE_SERVE_API_KEY": "serve-keys"})
+    texts = open_target("compose").files(order)
+    stack = read_yaml(texts["compose.yaml"])[0]
+    assert problems(stack, packaged("compose-spec")) == []
+    assert stack["secrets"] == {"api_key": {"environment": "LOOPLINE_API_KEY"}}
+    assert stack["services"]["prometheus"]["secrets"] == ["api_key"]
+    scraped = read_yaml(texts["prometheus/prometheus.yml"])[0]["scrape_configs"][0]
+    assert scraped["authorization"] == {"credentials_file": "/run/secrets/api_key"}
+    monitor = document(order, "kubernetes", "kubernetes/podmonitor.yaml")
+    assert problems(monitor, vendored("podmonitor")) == []
+    found = monitor["spec"]["podMetricsEndpoints"][0]["authorization"]["credentials"]
+    assert found == {"name": "shapes-api-key", "key": "value"}
+
+
+def test_the_host_keeps_what_was_predicted(order: Order) -> None:
+    """In the stack's own PostgreSQL, which makes the database when its volume is new."""
+    texts = open_target("compose").files(order)
+    services = read_yaml(texts["compose.yaml"])[0]["services"]
+    address = services["server"]["environment"]["LOOPLINE_SERVE_LOG"]
+    assert address.startswith("postgresql://mlflow:${POSTGRES_PASSWORD:?")
+    assert address.endswith("@postgres:5432/predictions")
+    assert "CREATE DATABASE predictions;" in texts["postgres/databases.sql"]
+    assert "./postgres:/docker-entrypoint-initdb.d:ro" in services["postgres"]["volumes"]
+
+
 def test_what_the_dashboard_and_the_rules_ask_for_is_what_a_server_tells(order: Order, bundle_folder: Any) -> None:
     """Every metric that is drawn or alarmed about is one of the server's."""
     task = TASKS["classification"](open_predictor(bundle_folder), num_probabilities=0)

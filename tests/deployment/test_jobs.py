@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,16 +81,22 @@ def test_a_machine_is_what_compute_engine_publishes(tmp_path: Path) -> None:
     assert shown.stdout == "job|work|gs://potato-models/jobs/1|name=it's; rm -rf /|"
 
 
-@pytest.fixture
-def bucket(tmp_path: Path, digits_folder: Path) -> str:
-    """The address of a job in a bucket that holds a small snapshot of digits."""
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Path:
+    """A bucket that holds a small snapshot of digits; read only."""
     from loopline.data import snapshot
 
-    home = Workspace(tmp_path / "home")
+    home, bucket = Workspace(tmp_path_factory.mktemp("home")), tmp_path_factory.mktemp("bucket")
     snapshot(str(digits_folder), name="digits", workspace=home)
-    url = f"file://{tmp_path}/bucket"
-    push_folder(home.data / "digits", open_place(f"{url}/data/digits"))
-    return f"{url}/jobs/1"
+    push_folder(home.data / "digits", open_place(f"file://{bucket}/data/digits"))
+    return bucket
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, filled: Path) -> str:
+    """The address of a job in a bucket of its own, with those digits."""
+    shutil.copytree(filled, tmp_path / "bucket")
+    return f"file://{tmp_path}/bucket/jobs/1"
 
 
 OVERRIDES = (
@@ -99,7 +106,7 @@ OVERRIDES = (
     "input.mode=L",
     "model.width=4",
     "optimizer.lr=0.02",
-    "trainer.max_epochs=30",
+    "trainer.max_epochs=15",
     "trainer.accelerator=cpu",
     "checkpoint.every_n_steps=2",
     "monitor.patience=null",
@@ -122,7 +129,7 @@ def test_a_machine_trains_and_sends_home_and_the_next_goes_on(bucket: str, tmp_p
     command = [sys.executable, "-m", "loopline", f"--home={tmp_path}/first", "job", "work", bucket, *OVERRIDES]
     with subprocess.Popen(command) as first:
         while first.poll() is None and not list((tmp_path / "first").rglob("checkpoints/*")):
-            time.sleep(0.2)
+            time.sleep(0.05)
         first.send_signal(signal.SIGTERM)
     assert first.returncode == 1
     state = read_state(place)

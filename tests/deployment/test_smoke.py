@@ -19,15 +19,16 @@ from loopline.deployment.smoke import instance
 from loopline.prediction_log import open_log
 from loopline.predictor import open_predictor
 from loopline.serving import ServeSettings, build_app
+from loopline.serving.keys import make_key
 from loopline.testing import make_bundle, make_value_bundle
 
 
 @contextmanager
-def served(folder: Path, tmp_path: Path) -> Iterator[str]:
+def served(folder: Path, tmp_path: Path, settings: ServeSettings | None = None) -> Iterator[str]:
     """The bundle in a folder behind HTTP on a free port; yields the address."""
     with closing(socket.socket()) as listener, open_log(tmp_path / f"{folder.name}.db") as log:
         listener.bind(("127.0.0.1", 0))
-        app = build_app(open_predictor(folder, num_threads=1), ServeSettings(), model="m", log=log)
+        app = build_app(open_predictor(folder, num_threads=1), settings or ServeSettings(), model="m", log=log)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -49,6 +50,16 @@ def test_a_server_reproduces_its_bundle(bundle_folder: Path, tmp_path: Path) -> 
         assert smoke(http_ask(url, bundle), bundle_folder, num_inputs=2).num_inputs == 2
         with pytest.raises(SkewError, match=f"bundle {bundle.digest[:12]} answers there; expected"):
             smoke(http_ask(url, bundle), other)
+
+
+def test_a_server_with_keys_is_asked_with_one(bundle_folder: Path, tmp_path: Path) -> None:
+    """Without, its refusal says what to set; the platform's own token travels beside the key."""
+    key, entry = make_key("smoke")
+    bundle = read_bundle(bundle_folder)
+    with served(bundle_folder, tmp_path, ServeSettings(api_key=(str(entry),))) as url:
+        assert smoke(http_ask(url, bundle, token="t", api_key=key), bundle_folder, num_inputs=1).num_inputs == 1  # noqa: S106 - no token
+        with pytest.raises(StateError, match=r"with 401: .*Next: export LOOPLINE_API_KEY="):
+            smoke(http_ask(url, bundle), bundle_folder, num_inputs=1)
 
 
 def test_values_too(tmp_path: Path) -> None:

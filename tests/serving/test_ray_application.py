@@ -30,14 +30,12 @@ def built(**args: Any) -> Any:
 
 def replica(application: Any) -> Any:
     """One replica of it, from arguments that travelled as they do to a node."""
-    import ray.cloudpickle
+    from ray import cloudpickle
 
     from loopline.serving.on_ray import Replica
 
     bound = application._bound_deployment
-    args, kwargs = ray.cloudpickle.loads(
-        ray.cloudpickle.dumps((bound.init_args, bound.init_kwargs))  # type: ignore[no-untyped-call] # Ray's own
-    )
+    args, kwargs = cloudpickle.loads(cloudpickle.dumps((bound.init_args, bound.init_kwargs)))  # type: ignore[no-untyped-call]  # Ray's own
     return Replica(*args, **kwargs)
 
 

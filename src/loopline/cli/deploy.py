@@ -234,7 +234,8 @@ def destroy(workspace: Workspace, name: str) -> None:
 def smoke(workspace: Workspace, url: str, model: str, num_inputs: int | None) -> None:
     """Ask the server at URL for MODEL's reference inputs; its answers must be those of the bundle.
 
-    A token for a closed service is read from $LOOPLINE_SMOKE_TOKEN.
+    An API key of the server is read from $LOOPLINE_API_KEY, an identity token that its platform asks for from
+    $LOOPLINE_SMOKE_TOKEN.
     """
     from loopline import cloud
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from loopline.core.errors import GateRefused, LooplineError, UnknownName
 from loopline.core.records import CloudSettings, Deployment, Plan, Step, TargetName, utc_now
 from loopline.core.workspace import Workspace
 from loopline.deployment import Order, Outcome, Smoke, Tools, http_ask, open_target, smoke
+from loopline.deployment.cloudrun import identity_token
+from loopline.deployment.smoke import API_KEY_VARIABLE
 from loopline.deployment.vertex_endpoint import vertex_ask
 from loopline.google import open_google
 from loopline.image import ImageOptions
@@ -139,9 +142,13 @@ def destroy(name: str, *, workspace: Workspace | None = None, tools: Tools | Non
 def prove(
     url: str, model: str, *, num_inputs: int | None = None, token: str | None = None, workspace: Workspace | None = None
 ) -> Smoke:
-    """Asks an address for a bundle's reference inputs and compares; raises `SkewError` where it answers otherwise."""
+    """Asks an address for a bundle's reference inputs and compares; raises `SkewError` where it answers otherwise.
+
+    Where the server wants a key of its own, it is read from the variable `LOOPLINE_API_KEY`.
+    """
     folder = bundle_folder(model, workspace or Workspace.default())
-    return smoke(http_ask(url, read_bundle(folder), token=token), folder, num_inputs=num_inputs)
+    ask = http_ask(url, read_bundle(folder), token=token, api_key=os.environ.get(API_KEY_VARIABLE))
+    return smoke(ask, folder, num_inputs=num_inputs)
 
 
 def _order(release: Release, workspace: Workspace) -> Order:
@@ -220,8 +227,9 @@ def _prove_at(url: str, target: TargetName, order: Order, tools: Tools) -> None:
         done = smoke(vertex_ask(tools.google(), url, order), order.bundle_folder)
     else:
         is_closed = target == "cloudrun" and not order.settings.service.public
-        token = tools.run(["gcloud", "auth", "print-identity-token"]).strip() if is_closed else None
-        done = smoke(http_ask(url, order.bundle, token=token), order.bundle_folder)
+        token = identity_token(tools, url) if is_closed else None
+        api_key = os.environ.get(API_KEY_VARIABLE)
+        done = smoke(http_ask(url, order.bundle, token=token, api_key=api_key), order.bundle_folder)
     tools.say(f"{done.num_inputs} reference inputs are reproduced; the worst is off by {done.max_abs_error:.2g}")
 
 

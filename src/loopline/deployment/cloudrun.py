@@ -102,6 +102,21 @@ class CloudRun:
                 raise
 
 
+def identity_token(tools: Tools, url: str) -> str:
+    """What a closed service at `url` is shown: of the service account that deploys, else of whoever is logged in.
+
+    https://cloud.google.com/run/docs/authenticating/service-to-service: a service account's token is made for one
+    service, by its own address also where a tagged revision is asked.
+    """
+    email = tools.google().identity.email or ""
+    if not email.endswith("gserviceaccount.com"):
+        return tools.run(["gcloud", "auth", "print-identity-token"]).strip()
+    body = {"audience": url.replace(f"//{_CANDIDATE}---", "//"), "includeEmail": True}
+    name = {"name": f"projects/-/serviceAccounts/{email}"}
+    made = tools.google().call("iamcredentials.v1", "projects.serviceAccounts.generateIdToken", name, body=body)
+    return str(made["token"])
+
+
 def service(order: Order, *, traffic: list[dict[str, Any]] | None) -> dict[str, Any]:
     """The service as Knative describes it; `traffic` None gives everything to this revision."""
     template = _template(order)

@@ -11,7 +11,8 @@ from loopline.core.errors import LooplineError, StateError
 from loopline.core.records import Deployment, Step
 from loopline.core.store import write_text
 from loopline.deployment.files import yaml_text
-from loopline.deployment.order import LABEL, PROOF, Order, Outcome, Prove, Tools, nothing_before
+from loopline.deployment.order import LABEL, LOG_VARIABLE, PROOF, Order, Outcome, Prove, Tools, nothing_before
+from loopline.deployment.smoke import API_KEY_VARIABLE
 
 _TEXTS = Path(__file__).parent / "compose_files"
 # File of ours to its place beside compose.yaml.
@@ -22,11 +23,15 @@ _BESIDE = {
     "dashboards.yml": "grafana/provisioning/dashboards/dashboards.yml",
     "dashboard.json": "grafana/dashboards/loopline.json",
     "mlflow.Dockerfile": "mlflow/Dockerfile",
+    "databases.sql": "postgres/databases.sql",
 }
+# Whoever scrapes is a caller, too.
+_SHOW_KEY = "    authorization:\n      credentials_file: /run/secrets/api_key\n"
+_PASSWORD = "${POSTGRES_PASSWORD:?set it in your shell}"  # noqa: S105 - the shell's, when the stack is started
 _ABOUT = """Server, metrics, tracking on one host. By hand:
-  export POSTGRES_PASSWORD=… GRAFANA_PASSWORD=…    # never written to a file of this project
+  export POSTGRES_PASSWORD=… GRAFANA_PASSWORD=…    # letters and digits; never written to a file of this project
   docker compose up --detach --wait
-Server on 8080; on this host only: Grafana 3000, MLflow 5000, Prometheus 9090."""
+Server on 8080; on this host only: Grafana 3000, MLflow 5000, PostgreSQL 5432, Prometheus 9090."""
 
 
 class Compose:
@@ -34,6 +39,8 @@ class Compose:
 
     def files(self, order: Order) -> Mapping[str, str]:
         texts = {place: (_TEXTS / name).read_text(encoding="utf-8") for name, place in _BESIDE.items()}
+        if order.has_keys:
+            texts["prometheus/prometheus.yml"] += _SHOW_KEY
         return {"compose.yaml": yaml_text(compose(order), about=_ABOUT), **texts}
 
     def steps(self, order: Order) -> list[Step]:
@@ -85,14 +92,16 @@ def compose(order: Order) -> dict[str, Any]:
     """The stack: passwords from the environment of who starts it, pages on this host's loopback only."""
     services = {
         "server": _server(order),
-        "prometheus": _prometheus(),
+        "prometheus": _prometheus(order),
         "grafana": _grafana(),
         "mlflow": _mlflow(),
         "postgres": _postgres(),
     }
     services = {name: {**service, "restart": "unless-stopped"} for name, service in services.items()}
     volumes: dict[str, Any] = {name: {} for name in ("artifacts", "grafana", "postgres", "prometheus")}
-    return {"name": order.name, "services": services, "volumes": volumes, "x-made-by": LABEL}
+    stack = {"name": order.name, "services": services, "volumes": volumes, "x-made-by": LABEL}
+    # A key itself, of the shell that starts the stack; the server knows digests only.
+    return {**stack, "secrets": {"api_key": {"environment": API_KEY_VARIABLE}}} if order.has_keys else stack
 
 
 def _server(order: Order) -> dict[str, Any]:
@@ -102,10 +111,14 @@ def _server(order: Order) -> dict[str, Any]:
         "environment": {
             "PORT": "8080",
             **order.environment,
+            # The host's disk keeps what was predicted; the container keeps nothing.
+            LOG_VARIABLE: f"postgresql://mlflow:{_PASSWORD}@postgres:5432/predictions",
             # The name only: its value is taken from the environment of whoever starts the stack.
             **{name: f"${{{name}:?set it in your shell}}" for name in sorted(limits.secrets)},
         },
         "ports": [f"{limits.port}:8080"],
+        # It starts without: rows wait for a database that is away.
+        "depends_on": ["postgres"],
         "read_only": True,
         "tmpfs": ["/tmp"],  # noqa: S108 - of the container
         "cap_drop": ["ALL"],
@@ -115,8 +128,9 @@ def _server(order: Order) -> dict[str, Any]:
     }
 
 
-def _prometheus() -> dict[str, Any]:
+def _prometheus(order: Order) -> dict[str, Any]:
     return {
+        **({"secrets": ["api_key"]} if order.has_keys else {}),
         "image": "prom/prometheus:v3.5.0",
         "command": ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.retention.time=30d"],
         "volumes": ["./prometheus:/etc/prometheus:ro", "prometheus:/prometheus"],
@@ -143,7 +157,7 @@ def _grafana() -> dict[str, Any]:
 
 
 def _mlflow() -> dict[str, Any]:
-    database = "postgresql://mlflow:${POSTGRES_PASSWORD:?set it in your shell}@postgres:5432/mlflow"
+    database = f"postgresql://mlflow:{_PASSWORD}@postgres:5432/mlflow"
     return {
         "build": {"context": "./mlflow"},
         "environment": {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_DISABLE_TELEMETRY": "true"},
@@ -159,9 +173,14 @@ def _postgres() -> dict[str, Any]:
         "environment": {
             "POSTGRES_DB": "mlflow",
             "POSTGRES_USER": "mlflow",
-            "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?set it in your shell}",
+            "POSTGRES_PASSWORD": _PASSWORD,
         },
-        "volumes": ["postgres:/var/lib/postgresql/data"],
+        "volumes": [
+            "postgres:/var/lib/postgresql/data",
+            "./postgres:/docker-entrypoint-initdb.d:ro",
+        ],
+        # For `loopline drift` and `compare`, on this host.
+        "ports": ["127.0.0.1:5432:5432"],
         "healthcheck": {"test": ["CMD-SHELL", "pg_isready -U mlflow"], "interval": "5s", "retries": 12},
     }
 

@@ -79,7 +79,7 @@ class VertexJobs:
         pool = {
             "machineSpec": machine,
             "replicaCount": "1",
-            "diskSpec": {"bootDiskType": "pd-ssd", "bootDiskSizeGb": limits.disk_gb},
+            "diskSpec": {"bootDiskType": "pd-standard", "bootDiskSizeGb": limits.disk_gb},
             "containerSpec": container,
         }
         scheduling = {

@@ -113,10 +113,16 @@ def autoscaler(order: Order) -> dict[str, Any]:
 
 
 def pod_monitor(order: Order) -> dict[str, Any]:
-    """What Prometheus' operator scrapes: every pod, champion and challenger told apart."""
+    """What Prometheus' operator scrapes: every pod, champion and challenger told apart.
+
+    Where callers need a key, the operator's is the value of the secret NAME-api-key.
+    """
+    endpoint: dict[str, Any] = {"port": "http", "path": "/metrics", "interval": "15s"}
+    if order.has_keys:
+        endpoint["authorization"] = {"credentials": {"name": f"{order.name}-api-key", "key": "value"}}
     spec = {
         "selector": {"matchLabels": labels(order)},
-        "podMetricsEndpoints": [{"port": "http", "path": "/metrics", "interval": "15s"}],
+        "podMetricsEndpoints": [endpoint],
         "podTargetLabels": ["loopline.dev/track"],
     }
     own = metadata(order, order.name, labels(order))

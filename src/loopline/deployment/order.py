@@ -21,6 +21,8 @@ from loopline.google import Google
 LABEL = "loopline"
 # Where a server writes its predictions; an address holds a password, so it comes from a secret.
 LOG_VARIABLE = "LOOPLINE_SERVE_LOG"
+# The digests of the keys that callers need.
+KEYS_VARIABLE = "LOOPLINE_SERVE_API_KEY"
 _SHOWN_LINES = 15
 
 
@@ -45,6 +47,11 @@ class Order:
     def labels(self) -> dict[str, str]:
         """Google's labels: lower case letters, digits, dashes."""
         return {LABEL: "deployment", f"{LABEL}-bundle": self.bundle.digest[:12], f"{LABEL}-name": self.name}
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers need a key; who scrapes metrics is one of them."""
+        return KEYS_VARIABLE in self.settings.service.secrets
 
     @property
     def environment(self) -> dict[str, str]:

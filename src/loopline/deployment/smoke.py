@@ -23,6 +23,9 @@ from loopline.predictor.answer import LabelAnswer, ValueAnswer
 
 # Asks for one prediction of raw bytes; gives the answer's JSON.
 Ask = Callable[[bytes], Mapping[str, Any]]
+# Where a key of the server's lies that is asked; never on the command line.
+API_KEY_VARIABLE = "LOOPLINE_API_KEY"
+_CLOSED = (401, 403)
 _TIMEOUT_S = 60
 # Another processor rounds otherwise; a wrong model or a wrong resize is off by hundreds of times as much.
 _TOLERANCE = 1e-2
@@ -76,24 +79,31 @@ def check_smoke(given: Mapping[str, Any], expected: Answer, *, bundle: ModelBund
     return error
 
 
-def http_ask(url: str, bundle: ModelBundle, *, token: str | None = None) -> Ask:
-    """What asks a server of ours at `url`, with an identity token where it lets in only some.
+def http_ask(url: str, bundle: ModelBundle, *, token: str | None = None, api_key: str | None = None) -> Ask:
+    """What asks a server of ours at `url`: with a token where its platform lets in only some, a key where it does.
 
     Raises `InputError` for an address that is none of http, and `StateError` where the server refuses or is gone.
     """
     if not url.startswith(("http://", "https://")):
         raise InputError(f"address '{url}' given; expected http://… or https://….")
 
+    # Two headers, because a platform looks at the first and takes it away.
+    shown = {} if token is None else {"Authorization": f"Bearer {token}"}
+    if api_key is not None:
+        shown["X-API-Key"] = api_key
+
     def ask(raw: bytes) -> Mapping[str, Any]:
         body, kind = _body(raw, bundle)
-        headers = {"Content-Type": kind, **({} if token is None else {"Authorization": f"Bearer {token}"})}
+        headers = {"Content-Type": kind, **shown}
         request = urllib.request.Request(f"{url.rstrip('/')}/predict", data=body, headers=headers)  # noqa: S310 - http only, above
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 - as above
                 answer: Mapping[str, Any] = json.load(response)
         except urllib.error.HTTPError as error:
             said = error.read(500).decode("utf-8", errors="replace")
-            raise StateError(f"{url} answered a reference input with {error.code}: {said}") from None
+            # 401 and 403: of the server's own gate, or of the platform before it.
+            fix = f"export {API_KEY_VARIABLE}=…" if error.code in _CLOSED and "key" in said.lower() else None
+            raise StateError(f"{url} answered a reference input with {error.code}: {said}", next_command=fix) from None
         except (urllib.error.URLError, TimeoutError) as error:
             raise StateError(f"{url} does not answer: {getattr(error, 'reason', error)}.") from None
         return answer

@@ -3,7 +3,8 @@
 set -euo pipefail
 repository=repos/$GITHUB_REPOSITORY
 gh api "$repository/git/refs" -f ref=refs/heads/benchmarks -f sha="$GITHUB_SHA" >/dev/null 2>&1 || true
-old=$(gh api "$repository/contents/history.txt?ref=benchmarks" --jq .sha 2>/dev/null || true)
+# Of a file that is not there yet, gh prints the refusal where the answer would be.
+old=$(gh api "$repository/contents/history.txt?ref=benchmarks" --jq .sha 2>/dev/null) || old=
 : >build/history.txt
 if [ -n "$old" ]; then
   gh api "$repository/git/blobs/$old" --jq .content | base64 --decode >build/history.txt
