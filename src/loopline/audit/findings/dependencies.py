@@ -25,6 +25,7 @@ IMPORT_NAMES: dict[str, tuple[str, ...]] = {
     "efficientnet-pytorch": ("efficientnet_pytorch",),
     "faiss-cpu": ("faiss",),
     "gitpython": ("git",),
+    "google-api-python-client": ("googleapiclient",),
     "hydra-core": ("hydra",),
     "imbalanced-learn": ("imblearn",),
     "lightning": ("lightning", "pytorch_lightning"),
