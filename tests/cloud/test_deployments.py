@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,13 @@ def test_settings_are_those_of_the_project_and_of_the_command(tmp_path: Path) ->
     (tmp_path / "pyproject.toml").write_text("[tool")
     with pytest.raises(ConfigError, match="is no TOML"):
         cloud.read_settings(tmp_path)
+
+
+def test_who_deploys_does_not_wait_for_torch() -> None:
+    """A fresh interpreter: what trains and searches is not loaded to look, deploy, pay or store."""
+    code = "import sys, loopline.cloud; print([name for name in ('torch', 'hydra', 'mlflow') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def run(workspace: Workspace, *words: str) -> tuple[int, str]:

@@ -13,7 +13,6 @@ import pytest
 from tests.deployment.conftest import deployed
 from tests.published import discovery, packaged, problems, vendored
 
-from loopline.cloud import rollouts
 from loopline.core.records import CloudSettings
 from loopline.deployment import Order, open_target
 from loopline.deployment.compose import compose
@@ -147,22 +146,6 @@ def test_ray_files_are_what_kuberay_publishes(order: Order) -> None:
     assert problems(found, vendored("rayjob")) == []
     assert shlex.split(found["spec"]["entrypoint"]) == ["loopline", "job", "work", "gs://b/jobs/1", "a=3", "b=it's"]
     assert found["spec"]["activeDeadlineSeconds"] == 7200
-
-
-def test_ray_serve_takes_what_a_ray_service_tells_it(order: Order) -> None:
-    """By Ray's own model of a Serve configuration; what is named there exists, and scales as the settings say."""
-    schema = pytest.importorskip("ray.serve.schema", reason="Ray's model needs the extra 'ray'")
-    service = document(with_service(order, workload="rayservice"), "kubernetes", "kubernetes/rayservice.yaml")
-    told = schema.ServeDeploySchema.model_validate(read_yaml(service["spec"]["serveConfigV2"])[0])
-    application = told.applications[0]
-    replicas = application.deployments[0]
-    assert replicas.autoscaling_config["max_replicas"] == 3
-    assert application.args == {"bundle": "/srv/model", "model": "tiny@champion"}
-    from loopline.serving import on_ray
-
-    assert replicas.name == on_ray.APPLICATION
-    assert application.import_path == rollouts._RAY_APPLICATION == order.ray_application
-    assert callable(getattr(on_ray, application.import_path.partition(":")[2]))
 
 
 def test_a_ray_cluster_can_talk_to_itself(order: Order) -> None:

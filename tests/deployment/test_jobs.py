@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -81,22 +80,25 @@ def test_a_machine_is_what_compute_engine_publishes(tmp_path: Path) -> None:
     assert shown.stdout == "job|work|gs://potato-models/jobs/1|name=it's; rm -rf /|"
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Path:
-    """A bucket that holds a small snapshot of digits; read only."""
-    from loopline.data import snapshot
-
-    home, bucket = Workspace(tmp_path_factory.mktemp("home")), tmp_path_factory.mktemp("bucket")
-    snapshot(str(digits_folder), name="digits", workspace=home)
-    push_folder(home.data / "digits", open_place(f"file://{bucket}/data/digits"))
-    return bucket
+@pytest.fixture
+def bucket(tmp_path: Path) -> str:
+    """The address of a job in a bucket that holds something under the snapshot's name."""
+    data = tmp_path / "digits"
+    data.mkdir()
+    (data / "manifest.json").write_text("{}")
+    push_folder(data, open_place(f"file://{tmp_path}/bucket/data/digits"))
+    return f"file://{tmp_path}/bucket/jobs/1"
 
 
 @pytest.fixture
-def bucket(tmp_path: Path, filled: Path) -> str:
-    """The address of a job in a bucket of its own, with those digits."""
-    shutil.copytree(filled, tmp_path / "bucket")
-    return f"file://{tmp_path}/bucket/jobs/1"
+def digits_bucket(tmp_path: Path, digits_folder: Path) -> str:
+    """The address of a job in a bucket that holds a small snapshot of digits."""
+    from loopline.data import snapshot
+
+    home, url = Workspace(tmp_path / "home"), f"file://{tmp_path}/bucket"
+    snapshot(str(digits_folder), name="digits", workspace=home)
+    push_folder(home.data / "digits", open_place(f"{url}/data/digits"))
+    return f"{url}/jobs/1"
 
 
 OVERRIDES = (
@@ -122,8 +124,9 @@ def digits_job(url: str, **limits: Any) -> CloudJob:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # two processes that import torch, one after the other
-def test_a_machine_trains_and_sends_home_and_the_next_goes_on(bucket: str, tmp_path: Path) -> None:
+def test_a_machine_trains_and_sends_home_and_the_next_goes_on(digits_bucket: str, tmp_path: Path) -> None:
     """A real training; the machine is taken away in the middle, and another finishes the same run."""
+    bucket = digits_bucket
     place = open_place(bucket)
     write_job(place, digits_job(bucket))
     command = [sys.executable, "-m", "loopline", f"--home={tmp_path}/first", "job", "work", bucket, *OVERRIDES]

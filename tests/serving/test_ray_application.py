@@ -9,7 +9,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from loopline.bundle import read_bundle
+from loopline.cloud import rollouts
 from loopline.core.errors import ConfigError, LooplineError
+from loopline.core.records import CloudSettings
+from loopline.deployment import Order
+from loopline.deployment.files import read_yaml
+from loopline.deployment.ray import ray_service
 from loopline.serving.settings import read_environment
 from loopline.storage import open_place, push_folder
 
@@ -57,6 +62,30 @@ def test_it_serves_the_bundle_that_its_arguments_name(scheme: str, bundle_folder
         assert (told["model"], told["bundle_digest"]) == ("tiny@champion", read_bundle(bundle_folder).digest)
         assert client.get("/readyz").status_code == 200
         assert client.get("/docs").status_code == 404
+
+
+def test_ray_serve_takes_what_a_ray_service_tells_it(bundle_folder: Path) -> None:
+    """By Ray's own model of a Serve configuration; what is named there exists, and scales as the settings say."""
+    from ray.serve.schema import ServeDeploySchema
+
+    from loopline.serving import on_ray
+
+    service = {"workload": "rayservice", "max_instances": 3}
+    order = Order(
+        "shapes",
+        "tiny@champion",
+        read_bundle(bundle_folder),
+        bundle_folder,
+        "shapes:1",
+        CloudSettings.model_validate({"service": service}),
+        ray_application=rollouts._RAY_APPLICATION,
+    )
+    told = read_yaml(ray_service(order)["spec"]["serveConfigV2"])[0]
+    application = ServeDeploySchema.model_validate(told).applications[0]
+    replicas = application.deployments[0]
+    assert replicas.model_dump()["autoscaling_config"]["max_replicas"] == 3
+    assert application.args == {"bundle": "/srv/model", "model": "tiny@champion"}
+    assert (replicas.name, application.import_path) == (on_ray.APPLICATION, IMPORT_PATH)
 
 
 def test_settings_come_from_the_environment_too(

@@ -21,7 +21,6 @@ from loopline.image import ImageOptions
 from loopline.image.engines import find_engine
 from loopline.prices import job_cost, read_prices
 from loopline.storage import open_place, push_folder
-from loopline.training.compose import compose
 
 _BODIES: dict[PlaceName, str] = {
     "vertex": "custom-job.json",
@@ -43,6 +42,9 @@ def plan_training(
 
     Raises `ConfigError` for overrides that do not compose and `InputError` where project or bucket are not named.
     """
+    # Brings torch, which nobody who only deploys should wait for.
+    from loopline.training.compose import compose
+
     here = workspace or Workspace.default()
     if settings.project is None or settings.bucket is None:
         raise InputError(
