@@ -39,11 +39,14 @@ class Load:
 
 
 def write_bodies(folder: Path, content_type: str, bodies: list[bytes], *, path: str, delay_ms: int = 0) -> Path:
-    """Writes what wrk sends to a new folder; returns its script. A `delay_ms` stands before each request."""
+    """Writes what wrk sends to a new folder; returns its script.
+
+    Before each request stands a random delay, `delay_ms` in the mean: with a fixed one all connections ask at once.
+    """
     folder.mkdir()
     for index, body in enumerate(bodies):
         (folder / f"body-{index}").write_bytes(body)
-    delay = f"delay = function() return {delay_ms} end" if delay_ms else ""
+    delay = f"delay = function() return math.random(0, {2 * delay_ms}) end" if delay_ms else ""
     script = folder / "post.lua"
     script.write_text(
         _SCRIPT.format(num_bodies=len(bodies), folder=folder, path=path, content_type=content_type, delay=delay)

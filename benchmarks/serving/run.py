@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 NUM_CORES = len(os.sched_getaffinity(0))
 # Of the tiny network, and those at which a server may shed.
 TINY_CONCURRENCY = (1, 16, 1)
-OVERLOAD_CONNECTIONS = 512
+MAX_OVERLOAD_CONNECTIONS = 512
 # Of those that a server of ours runs on, named with their versions.
 PACKAGES = ("fastapi", "uvicorn", "onnxruntime", "openvino", "pillow", "simplejpeg", "numpy")
 # What was measured, by what and by figure: one value per repetition.
@@ -202,13 +202,15 @@ class Bench:
         rates = self.figures[f"{server.name} (photos)"]
         peak = max(rates[f"rate/{connections}"][-1] for connections in self.options.concurrency)
         content_type, bodies = bodies_of(self.pictures["photos"], kind=server.body)
-        delay_ms = max(1, round(1000 * OVERLOAD_CONNECTIONS / (2 * peak)))
+        # One request a second each, or as much oftener as it takes.
+        connections = min(MAX_OVERLOAD_CONNECTIONS, max(1, round(2 * peak)))
+        delay_ms = max(1, round(1000 * connections / (2 * peak)))
         name = f"{server.name} (overload)"
         script = self.script(name, server, content_type, bodies, delay_ms=delay_ms)
         shedding = Server(server.name, (*server.command, "--max-queue-size", "32"), server.environment)
         with running(shedding, content_type, bodies[0]) as process:
-            load = run_wrk(process.port, script, connections=OVERLOAD_CONNECTIONS, seconds=max(5, self.options.seconds))
-            self.keep(name, str(OVERLOAD_CONNECTIONS), load)
+            load = run_wrk(process.port, script, connections=connections, seconds=max(5, self.options.seconds))
+            self.keep(name, "overload", load)
             self.note(name, "share_of_peak", load.good_rate / peak)
 
     def script(self, name: str, server: Server, content_type: str, bodies: list[bytes], *, delay_ms: int = 0) -> Path:

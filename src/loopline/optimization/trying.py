@@ -113,7 +113,8 @@ class _Trial:
             draft: Draft = load(RECIPES[recipe])(base, self.bench, self.settings)
             folder = self.bench.seal(draft, self.folder)
             # A graph in whole numbers is the faster in one engine here, and in another one there.
-            choice = choose_engine(folder, num_threads=1, seconds=_ENGINE_TRIAL_S)
+            trial_s = min(_ENGINE_TRIAL_S, self.settings.round_s)
+            choice = choose_engine(folder, num_threads=1, seconds=trial_s)
             draft = replace(draft, engine=choice.engine)
             predictor = open_predictor(folder, num_threads=1, engine=choice.engine)
         except LooplineError as error:
