@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import threading
 import time
@@ -21,8 +20,6 @@ from loopline.prediction_log import open_log
 from loopline.serving.scaling import RaySettings
 from loopline.serving.settings import ServeSettings
 
-# Read when Ray is imported: a busy machine takes its time to start a node.
-os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
 pytest.importorskip("ray", reason="replicas on a cluster need the extra 'ray'")
 
 # Ray's own threads and sockets, some of which it leaves to the end of the process.
@@ -75,7 +72,9 @@ def cluster() -> Iterator[Any]:
     from ray import serve
     from ray.cluster_utils import Cluster
 
-    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    # Without what nobody here looks at: each is a process that takes seconds to start.
+    without = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **without})
     other = found.add_node(num_cpus=1)
     ray.init(address=found.address, log_to_driver=False)
     try:
@@ -134,8 +133,9 @@ def num_running() -> int:
     """The replicas that answer."""
     from ray import serve
 
-    states = serve.status().applications["loopline"].deployments["loopline"].replica_states
-    return sum(count for state, count in states.items() if state.value == "RUNNING")
+    # Spelled as an enumeration, and sometimes as its text.
+    states: Any = serve.status().applications["loopline"].deployments["loopline"].replica_states
+    return int(states.get("RUNNING", 0))
 
 
 def _wait_for(condition: Any) -> None:
