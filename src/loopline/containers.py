@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,8 @@ def run_contract(
             return run_job(contract, _training(contract, overrides, place), memory_mib=memory_mib)
         if is_image:
             subject, bundle = _unpacked(service, root, overrides), root / "srv" / "model"
+            if contract.kind == "job":
+                subject = _with_home(subject, contract, place)
         else:
             bundle = _bundle_folder(service, place).resolve()
             subject = _own(service, "serve", [str(bundle)], {str(bundle): bundle}, {})
@@ -151,10 +154,18 @@ def _unpacked(tag: str, root: Path, arguments: Sequence[str]) -> Subject:
 
 
 def _training(contract: Contract, overrides: Sequence[str], workspace: Workspace) -> Subject:
-    """Training into the folder that the platform keeps, from the data of this workspace."""
+    """Training by this Python from this folder."""
+    return _with_home(_own("loopline train", "train", overrides, {}, {}), contract, workspace)
+
+
+def _with_home(subject: Subject, contract: Contract, workspace: Workspace) -> Subject:
+    """A job whose workspace is the folder that the platform keeps, with the data of this one."""
     home = contract.environment[contract.output_variables[0]].rstrip("/")
-    seen = {f"{home}/data": workspace.data.resolve()}
-    return _own("loopline train", "train", overrides, seen, {HOME_VARIABLE: home})
+    return replace(
+        subject,
+        environment={**subject.environment, HOME_VARIABLE: home},
+        visible={**subject.visible, f"{home}/data": workspace.data.resolve()},
+    )
 
 
 def _own(

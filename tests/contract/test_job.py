@@ -50,6 +50,8 @@ def test_a_job_that_fails_is_named(sandbox: str, tmp_path: Path) -> None:
     failed = run_job(contract, job(tmp_path, "open('/data/train.csv')"))
     assert failed.exit_code == 1
     assert "No such file or directory: '/data/train.csv'" in found(failed)["end"][1]
+    refused = run_job(contract, job(tmp_path, "print('error: no data.\\n  next: make data'); raise SystemExit(1)"))
+    assert found(refused)["end"] == (False, "ended with exit code 1: error: no data.")
     endless = run_job(contract, job(tmp_path, "time.sleep(60)"), timeout_s=1.0)
     assert found(endless)["end"] == (False, "still runs after 1 s")
     large = run_job(contract, job(tmp_path, "kept = b'x' * (200 << 20); time.sleep(60)"), memory_mib=100)

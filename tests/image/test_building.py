@@ -19,7 +19,7 @@ from loopline.core.workspace import Workspace
 from loopline.image import ImageOptions, build, prepare_context, unpack
 from loopline.image.engines import ENGINES, find_engine
 from loopline.image.locks import closure
-from loopline.image.preparing import prepare, requirements_of
+from loopline.image.preparing import extensions_of, prepare, requirements_of
 
 # An engine's own program, on PATH before any other: it writes down what it was told.
 _ENGINE = """#!/bin/sh
@@ -116,6 +116,16 @@ def test_a_build_is_told_all_it_needs(
     assert f"--secret id=pip,src={pip}" in words
     assert words.endswith(f"--network host {project}")
     assert (built.engine, built.image_bytes, built.tag) == ("docker", 123456, "pets:1")
+
+
+def test_an_image_knows_the_projects_own_names(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of this process, else those of the project's settings."""
+    monkeypatch.delenv("LOOPLINE_EXTEND", raising=False)
+    assert extensions_of(project) == ""
+    (project / "pyproject.toml").write_text('[tool.loopline.image]\nextend = "network.own=pets.model:Own"\n')
+    assert extensions_of(project) == "network.own=pets.model:Own"
+    monkeypatch.setenv("LOOPLINE_EXTEND", "network.other=pets.model:Other")
+    assert extensions_of(project) == "network.other=pets.model:Other"
 
 
 def test_the_revision_is_the_commit(project: Path, docker: Path) -> None:

@@ -33,5 +33,7 @@ def missing(lines: Sequence[str], *, writable: Sequence[str]) -> str | None:
 
 
 def last_words(lines: Sequence[str]) -> str:
-    """The last line that says something."""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "nothing was written")[:300]
+    """The last error of Loopline's own, else the last line that says something."""
+    said = [line.strip() for line in lines if line.strip()]
+    errors = [line for line in said if line.startswith("error: ")]
+    return (errors or said or ["nothing was written"])[-1][:300]

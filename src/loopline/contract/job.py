@@ -59,12 +59,17 @@ def run_job(
 
 
 def _bound(contract: Contract, scratch: Path) -> dict[str, Path]:
-    """What outlives the job, for a variable names a path in it; each with the folder that stands for it here."""
+    """What outlives the job, for a variable names a path in it; each with the folder that stands for it here.
+
+    An image's user, who is not the one that starts it, writes there.
+    """
     named = contract.environment.values()
     kept = [folder for folder in contract.disk.writable if any(path.startswith(folder) for path in named)]
     places = {folder: scratch / folder.strip("/") for folder in kept}
+    scratch.chmod(0o755)
     for place in places.values():
-        place.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True)
+        place.chmod(0o777)
     return places
 
 

@@ -14,12 +14,11 @@ from loopline.core.errors import StateError
 from loopline.core.records import ModelBundle, utc_now
 from loopline.core.records.image import ImageBuild
 from loopline.core.store import write_text
-from loopline.core.tables import EXTEND_VARIABLE
 from loopline.image.dockerfile import Accelerator, Kind, dockerfile
 from loopline.image.engines import find_engine, run_build
 from loopline.image.guard import PREPARED, SampleSearch, SecretSearch, context_files, find_problems, refuse
 from loopline.image.locks import LOCK_FILE
-from loopline.image.preparing import prepare
+from loopline.image.preparing import extensions_of, prepare
 
 Platform = Literal["linux/amd64", "linux/arm64"]
 _PIP_FILES = (
@@ -127,7 +126,7 @@ def revision_of(project: Path) -> str:
 def _arguments(context: Context, options: ImageOptions, revision: str, bundle: ModelBundle | None) -> list[str]:
     values = {
         "REVISION": revision,
-        "EXTEND": os.environ.get(EXTEND_VARIABLE, ""),
+        "EXTEND": extensions_of(context.project),
         **({} if bundle is None else {"BUNDLE": bundle.digest}),
     }
     secret = _pip_file()

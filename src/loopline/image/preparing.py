@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 from loopline.core.errors import ConfigError, StateError
 from loopline.core.records import ModelBundle
 from loopline.core.store import replace_folder, write_bytes, write_text
+from loopline.core.tables import EXTEND_VARIABLE
 from loopline.image.dockerfile import Kind
 from loopline.image.guard import PREPARED
 from loopline.image.locks import (
@@ -38,17 +40,19 @@ def requirements_of(kind: Kind, project: Path, bundle: ModelBundle | None = None
     `[tool.loopline.image]` of its `pyproject.toml` says so (`serve = ["loopline[serve]", "soundfile"]`); otherwise
     training takes the project's dependencies, and serving what the bundle's kind of input needs.
     """
-    settings = _pyproject(project)
-    own = settings.get("tool", {}).get("loopline", {}).get("image", {})
-    if unknown := sorted(set(own) - {"train", "serve"}):
-        raise ConfigError(f"unknown key 'tool.loopline.image.{unknown[0]}' in pyproject.toml; known: serve, train.")
+    own = _image_settings(project)
     if kind in own:
         return list(own[kind])
     if kind == "train":
-        dependencies: list[str] = settings.get("project", {}).get("dependencies", [])
+        dependencies: list[str] = _pyproject(project).get("project", {}).get("dependencies", [])
         return dependencies or ["loopline[train]"]
     extra = None if bundle is None else _EXTRA_OF_INPUT.get(bundle.input_kind)
     return ["loopline[serve]" if extra is None else f"loopline[serve,{extra}]"]
+
+
+def extensions_of(project: Path) -> str:
+    """The names that an image of the project adds to Loopline's: this process's, else `extend` of the settings."""
+    return os.environ.get(EXTEND_VARIABLE) or str(_image_settings(project).get("extend", ""))
 
 
 def prepare(kind: Kind, project: Path, *, platform: str, bundle: ModelBundle | None, folder: Path | None) -> Path:
@@ -95,6 +99,16 @@ def _wheel(source: Path) -> tuple[str, bytes]:
                 next_command=f"{sys.executable} -m pip install hatchling editables",
             )
         return wheel.name, wheel.read_bytes()
+
+
+def _image_settings(project: Path) -> dict[str, Any]:
+    own: dict[str, Any] = _pyproject(project).get("tool", {}).get("loopline", {}).get("image", {})
+    known = ("extend", "serve", "train")
+    if unknown := sorted(set(own) - set(known)):
+        raise ConfigError(
+            f"unknown key 'tool.loopline.image.{unknown[0]}' in pyproject.toml; known: {', '.join(known)}."
+        )
+    return own
 
 
 def _pyproject(project: Path) -> dict[str, Any]:
