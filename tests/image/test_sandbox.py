@@ -43,7 +43,7 @@ def engine() -> Engine:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # installs 28 packages
+@pytest.mark.timeout(1800)  # installs 30 packages
 def test_the_image_serves(engine: Engine, project: Path, workspace: Workspace, tmp_path: Path) -> None:
     """Every step is executed; the layers on the base are small; a platform's contract holds, a prediction included."""
     bundle = make_bundle(workspace.bundles)
