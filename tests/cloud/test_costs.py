@@ -142,20 +142,30 @@ def test_prices_of_another_region_are_asked_for_and_kept(workspace: Workspace) -
     skus = [
         sku("N1 Predefined Instance Core running in Finland", 34773000),
         sku("N1 Predefined Instance Ram running in Finland", 4661000),
+        sku("Nvidia Tesla T4 GPU attached to DWS Defined Duration VMs running in Finland", 175000000),
         sku("Nvidia Tesla T4 GPU running in Finland", 350000000),
+        {**sku("N1 Predefined Instance Core running in Finland", 1000), "category": {"usageType": "Commit1Yr"}},
     ]
     compute, run = _SKUS.format("6F81-5844-456A"), _SKUS.format("152E-C115-5142")
+
+    # As the catalog's second tier of regions is called.
+    tier_two = [
+        sku("Services CPU (Instance-based billing) in europe-north1", 18000),
+        sku("Services Min Instance CPU Tier 2 (Request-based billing)", 3500),
+        sku("Services CPU Tier 2 (Request-based billing)", 33600),
+    ]
 
     def pages(asked: Any) -> dict[str, Any]:
         return {"skus": skus[1:]} if "pageToken" in asked.query else {"skus": skus[:1], "nextPageToken": "2"}
 
-    answers: dict[str, Reply] = {compute: pages, run: {"skus": [sku("Services CPU (Request-based billing)", 24000)]}}
+    answers: dict[str, Reply] = {compute: pages, run: {"skus": tier_two}}
     there = CloudSettings(project=PROJECT, region="europe-north1")
     table = cloud.refresh_prices(there, workspace=workspace, google=lambda: client(answers))
     prices = read_prices(workspace).of("europe-north1")
     assert prices.families["n1"].cpu_hour == pytest.approx(0.034773)
     assert prices.accelerators == {"nvidia-tesla-t4": 0.35}
-    assert prices.run_cpu_second == pytest.approx(0.000024)
+    assert prices.run_cpu_second == pytest.approx(0.0000336)
+    assert prices.run_idle_cpu_second == pytest.approx(0.0000035)
     assert prices.run_million_requests == 0.4
     assert table.as_of > read_prices(Workspace(workspace.root / "other")).as_of
     with pytest.raises(StateError, match="name no machine of region 'mars-north1'"):

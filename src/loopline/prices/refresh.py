@@ -17,6 +17,7 @@ from loopline.prices.table import FamilyPrices, PriceTable, RegionPrices
 # Google's numbers of the two services whose prices the table holds.
 _COMPUTE, _RUN = "services/6F81-5844-456A", "services/152E-C115-5142"
 _FAMILIES = {"e2": "E2 Instance", "g2": "G2 Instance", "n1": "N1 Predefined Instance", "n2": "N2 Instance"}
+# As the list describes them; "attached to DWS …" is another, cheaper way to be given the same card.
 _CARDS = {"nvidia-l4": "Nvidia L4 GPU", "nvidia-tesla-t4": "Nvidia Tesla T4 GPU"}
 _RUN_UNITS = {
     "run_cpu_second": r"^Services CPU .*Request.based",
@@ -41,7 +42,7 @@ def refreshed(google: Google, region: str, table: PriceTable) -> PriceTable:
         raise StateError(
             f"Google's prices name no machine of region '{region}'.", next_command="gcloud compute regions list"
         )
-    cards = {card: usd for card, title in _CARDS.items() if (usd := _price(compute, rf"^{title} (attached|running)"))}
+    cards = {card: usd for card, title in _CARDS.items() if (usd := _price(compute, rf"^{title} running"))}
     kept = table.regions.get(region) or next(iter(table.regions.values()))
     run = list(_skus(google, _RUN, region))
     found = {name: usd for name, pattern in _RUN_UNITS.items() if (usd := _price(run, pattern))}
