@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from loopline.core.errors import InputError, IntegrityError, StateError
@@ -156,6 +155,9 @@ def lock(path: Path, *, holder: str, timeout_s: float = 0.0) -> Iterator[None]:
 
     Raises `StateError` with `holder` (what the lock protects, in words) if another process holds it after `timeout_s`.
     """
+    # Slow to import, and most processes lock nothing: a server starts without it.
+    from filelock import FileLock, Timeout
+
     path.parent.mkdir(parents=True, exist_ok=True)
     file_lock = FileLock(path)
     try:
@@ -172,6 +174,8 @@ def is_locked(path: Path) -> bool:
     """True while some process holds the lock file `path`."""
     if not path.exists():
         return False
+    from filelock import FileLock, Timeout
+
     probe = FileLock(path)
     try:
         probe.acquire(timeout=0)
