@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import warnings
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, get_args
@@ -35,7 +36,9 @@ def record_kinds() -> list[type[Record]]:
     root = Path(loopline.__file__).parent
     for path in sorted(root.rglob("*.py")):
         if re.search(r"^class \w+\((Record|BaseModel)\)", path.read_text(encoding="utf-8"), re.MULTILINE):
-            importlib.import_module(".".join(("loopline", *path.relative_to(root).with_suffix("").parts)))
+            # What libraries advise against while they are imported is not what is tested here.
+            with warnings.catch_warnings(action="ignore"):
+                importlib.import_module(".".join(("loopline", *path.relative_to(root).with_suffix("").parts)))
     found: set[type[Record]] = set()
     waiting: list[type[Record]] = [Record]
     while waiting:

@@ -197,6 +197,7 @@ def test_bfloat16_is_the_engines_doing(place: Workspace, parent: ModelBundle, mo
 @pytest.mark.slow
 # PyTorch's compiler uses what PyTorch advises against.
 @pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec.* is deprecated:FutureWarning")
 @pytest.mark.parametrize("recipe", ["torch-compile", "torch-aot"])
 def test_compiled_networks_are_measured_only(place: Workspace, parent: ModelBundle, recipe: str) -> None:
     """They answer as the bundle does, and travel in none."""
