@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -66,12 +68,15 @@ def test_replicas_have_a_range() -> None:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Two nodes with a core each, the head among them, as processes of this machine."""
     import ray
     from ray import serve
     from ray.cluster_utils import Cluster
 
+    # Ten seconds each, where a test would wait for them.
+    for place in ("HANDLE", "REPLICA"):
+        monkeypatch.setenv(f"RAY_SERVE_{place}_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "1")
     # Without what nobody here looks at: each is a process that takes seconds to start.
     without = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
     found = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **without})
@@ -88,8 +93,8 @@ def cluster() -> Iterator[Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(540)
 def test_a_node_dies_and_the_rest_answer(cluster: Any, bundle_folder: Path, tmp_path: Path) -> None:
-    """The load gets a second replica, on the other node; that node is killed, and answers go on."""
-    from loopline.serving.on_ray import deploy
+    """The load gets a second replica, on the other node; that node is killed, and answers go on until a signal."""
+    from loopline.serving.on_ray import deploy, wait_for_signal
 
     ray_cluster, other = cluster
     port, log_path = unused_port(), tmp_path / "predictions.db"
@@ -127,6 +132,12 @@ def test_a_node_dies_and_the_rest_answer(cluster: Any, bundle_folder: Path, tmp_
     assert num_lost <= 0.2 * sum(statuses.values()), statuses
     with open_log(log_path, must_exist=True) as log:
         assert len(log.read()) >= 200
+    try:
+        # Ray's own handler would abort the process.
+        wait_for_signal(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def num_running() -> int:

@@ -154,16 +154,22 @@ def serve_on_ray(folder: Path, settings: ServeSettings, scaling: RaySettings, *,
     On a cluster that was running before (`scaling.ray_address`), the application goes on without this process, until
     `ray.serve.delete` or `serve shutdown` ends it.
     """
+    url = deploy(folder, settings, scaling, model=model, log_path=log_path)
+    if scaling.ray_address is not None:
+        print(f"serving {model} at {url}", flush=True)
+        return
+    wait_for_signal(lambda: print(f"serving {model} at {url}", flush=True))
+    serve.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
+    ray.shutdown()
+
+
+def wait_for_signal(on_ready: Callable[[], None]) -> None:
+    """Calls `on_ready` and returns at SIGTERM or SIGINT; after Ray was started, which ends the process at the first."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    url = deploy(folder, settings, scaling, model=model, log_path=log_path)
-    print(f"serving {model} at {url}", flush=True)
-    if scaling.ray_address is not None:
-        return
+    on_ready()
     stop.wait()
-    serve.shutdown()  # type: ignore[no-untyped-call]  # Ray's own
-    ray.shutdown()
 
 
 class _Files(Mapping[str, bytes]):
