@@ -49,9 +49,6 @@ def test_what_a_project_lacks_is_left_out() -> None:
 def test_the_base_follows_the_accelerator() -> None:
     assert "FROM python:${PYTHON}-slim-bookworm AS base" in dockerfile("serve")
     assert "FROM nvidia/cuda:" in dockerfile("serve", accelerator="cuda")
-    # One version of torch has a build for each.
-    assert "ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu\n" in dockerfile("train")
-    assert 'ARG TORCH_INDEX=""\n' in dockerfile("train", accelerator="cuda")
 
 
 def test_a_projects_own_dockerfile_is_taken(project: Path) -> None:

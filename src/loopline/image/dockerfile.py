@@ -11,8 +11,6 @@ Accelerator = Literal["cpu", "cuda"]
 
 _FOLDER = Path(__file__).parent / "dockerfiles"
 _BASE = "{base}"
-# What brings builds of torch without CUDA's libraries; those with them are everywhere.
-_TORCH_INDEX = {"cpu": "https://download.pytorch.org/whl/cpu", "cuda": '""'}
 # Folders of a project that an image takes along where they exist, each with the line that does it.
 _OPTIONAL = {"src": "COPY src /srv/src\n", "conf": "COPY conf /srv/conf\n"}
 _CONF_ARGUMENTS = ', "--config-dir", "/srv/conf"'
@@ -25,7 +23,7 @@ def dockerfile(
 
     `has_code` and `has_settings` say whether the project has a folder `src` and a folder `conf` to take along.
     """
-    text = _read(kind).replace(_BASE, _read(accelerator)).replace("{torch_index}", _TORCH_INDEX[accelerator])
+    text = _read(kind).replace(_BASE, _read(accelerator))
     if not has_code:
         text = text.replace(_OPTIONAL["src"], "")
     if not has_settings:

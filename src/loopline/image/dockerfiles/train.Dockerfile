@@ -9,11 +9,12 @@ COPY .image/train/requirements.lock ./
 # The secret is this machine's pip.conf, where it has one; no layer keeps it.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --requirement requirements.lock
-# Torch comes in several builds: this index has the one for the base; each brings what only it needs.
-ARG TORCH_INDEX={torch_index}
+# Torch comes in several builds, and each brings what only it needs. Another index than pip's own may have the one for
+# the base, such as PyTorch's own for processors.
+ARG PIP_EXTRA_INDEX_URL=""
 COPY .image/train/requirements-torch.txt ./
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} --requirement requirements-torch.txt
+    /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --requirement requirements-torch.txt
 COPY .image/train/loopline ./loopline
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --find-links loopline --requirement loopline/requirement.txt
