@@ -40,7 +40,13 @@ def noise(*shape: int) -> NDArray[np.uint8]:
 
 def test_steps_are_complete_and_survive_json() -> None:
     """The stored steps carry every default, and build the same pipeline after a trip through JSON."""
-    assert STEPS[1].params == {"height": 28, "width": 28, "fit": "stretch", "resampling": "bilinear"}
+    assert STEPS[1].params == {
+        "height": 28,
+        "width": 28,
+        "fit": "stretch",
+        "resampling": "bilinear",
+        "kernel": "pillow",
+    }
     again = [TransformStep.model_validate_json(item.model_dump_json()) for item in STEPS]
     assert build_pipeline(again) == build_pipeline(STEPS)
     assert build_pipeline(STEPS).steps == STEPS
@@ -75,7 +81,7 @@ def test_every_name_in_the_tables_resolves() -> None:
         (
             [step("resize", heigth=3, width=3)],
             ConfigError,
-            "unknown key 'resize.heigth'; known here: fit, height, resampling, width",
+            "unknown key 'resize.heigth'; known here: fit, height, kernel, resampling, width",
         ),
         ([step("resize", heigth=3, width=3)], ConfigError, "Did you mean 'resize.height'?"),
         (
