@@ -54,7 +54,7 @@ def optimize(
     from loopline.subjects import bundle_folder
     from loopline.subjects.optimizing import Bench
 
-    place = _place(workspace)
+    place = workspace or Workspace.default()
     parent = open_predictor(bundle_folder(reference, place), num_threads=1)
 
     def compare(targets_N: NDArray[Any], challenger: Predicted, champion: Predicted) -> PairedComparison:
@@ -94,7 +94,7 @@ def load_test(
     settings = settings or LoadSettings()
     plan, model = _load_plan(url, inputs, settings, is_own=is_own)
     test = summarize(run_load(plan), plan, settings.slos, model=model["model"], bundle=model["bundle_digest"])
-    write_load_test(test, output or load_test_folder(test, _place(workspace)))
+    write_load_test(test, output or load_test_folder(test, workspace or Workspace.default()))
     return test
 
 
@@ -126,7 +126,7 @@ def serve_on_ray(
     from loopline.serving.settings import ServeSettings
     from loopline.subjects import bundle_folder
 
-    place = _place(workspace)
+    place = workspace or Workspace.default()
     load("loopline.serving.on_ray:serve_on_ray")(
         bundle_folder(reference, place),
         settings or ServeSettings(),
@@ -156,7 +156,7 @@ def compare_served(
     from loopline.prediction_log import log_of, open_log
     from loopline.subjects import bundle_folder
 
-    place = _place(workspace)
+    place = workspace or Workspace.default()
     models = (champion, challenger)
     bundles = [read_bundle(bundle_folder(model, place)) for model in models]
     check_comparable(*(JudgedSubject.of_bundle(bundle) for bundle in reversed(bundles)))
@@ -191,7 +191,3 @@ def _load_plan(url: str, inputs: Path, settings: LoadSettings, *, is_own: bool) 
         timeout_s=settings.timeout_s,
     )
     return plan, model
-
-
-def _place(workspace: Workspace | None) -> Workspace:
-    return Workspace.default() if workspace is None else workspace

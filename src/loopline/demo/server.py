@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from loopline.core.errors import StateError
+from loopline.core.form import file_form
 from loopline.core.progress import track
 from loopline.core.workspace import Workspace
 
@@ -102,10 +102,8 @@ def post_pictures(
 
 
 def _post_picture(connection: http.client.HTTPConnection, raw: bytes) -> dict[str, Any]:
-    boundary = uuid.uuid4().hex
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="picture.png"\r\n\r\n'
-    body = head.encode() + raw + f"\r\n--{boundary}--\r\n".encode()
-    connection.request("POST", "/predict", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+    body, content_type = file_form(raw, filename="picture.png")
+    connection.request("POST", "/predict", body, {"Content-Type": content_type})
     response = connection.getresponse()
     text = response.read()
     if response.status != http.client.OK:

@@ -7,7 +7,6 @@ and computes on that processor what it computed on this one.
 from __future__ import annotations
 
 import json
-import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 from loopline.bundle import read_bundle, read_reference
 from loopline.core.errors import InputError, SkewError, StateError
+from loopline.core.form import file_form
 from loopline.core.records import ModelBundle
 from loopline.predictor import Answer, open_predictor
 from loopline.predictor.answer import LabelAnswer, ValueAnswer
@@ -126,9 +126,7 @@ def _body(raw: bytes, bundle: ModelBundle) -> tuple[bytes, str]:
     """The body of /predict and its type: JSON for a text, a file for everything else."""
     if bundle.input_kind == "text":
         return json.dumps({"text": raw.decode()}).encode(), "application/json"
-    boundary = secrets.token_hex(16)
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="reference"\r\n\r\n'
-    return head.encode() + raw + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+    return file_form(raw, filename="reference")
 
 
 def _shown(given: Mapping[str, Any]) -> str:

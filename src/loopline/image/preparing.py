@@ -88,7 +88,7 @@ def _lines(words: Iterable[str]) -> str:
 def _wheel(source: Path) -> tuple[str, bytes]:
     """Name and bytes of the wheel of the checkout that runs here, for no index has it."""
     with tempfile.TemporaryDirectory() as built:
-        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+        command = [sys.executable, "-P", "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
         done = subprocess.run(  # noqa: S603 - our own interpreter and paths
             [*command, "--wheel-dir", built, str(source)], capture_output=True, text=True, check=False
         )

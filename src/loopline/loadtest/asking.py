@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from loopline.core.errors import InputError, StateError
+from loopline.core.form import file_form
 from loopline.loadtest.plan import PreparedRequest
 
 # Enough to be no single picture, few enough to lie in memory.
 MOST_INPUTS = 1000
-_BOUNDARY = "loopline-load-test"
 _ASK_S = 10.0
 _OWN = "--i-own-this-host"
 
@@ -77,6 +77,5 @@ def _prepared(path: Path, input_kind: str) -> PreparedRequest:
             raise InputError(f"file '{path}' is no example of {input_kind}: {error}.") from error
         body = json.dumps({input_kind: value}).encode()
         return PreparedRequest(body=body, content_type="application/json")
-    head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="example{path.suffix}"\r\n\r\n'
-    body = head.encode() + data + f"\r\n--{_BOUNDARY}--\r\n".encode()
-    return PreparedRequest(body=body, content_type=f"multipart/form-data; boundary={_BOUNDARY}")
+    body, content_type = file_form(data, filename=f"example{path.suffix}")
+    return PreparedRequest(body=body, content_type=content_type)

@@ -91,7 +91,7 @@ def read_samples(path: Path) -> list[Sample]:
 
 
 def _command() -> list[str]:
-    return [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("users.py"))]
+    return [sys.executable, "-P", "-m", "locust", "-f", str(Path(__file__).with_name("users.py"))]
 
 
 def _require_locust() -> None:
