@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
@@ -173,6 +174,101 @@ def test_a_time_out_is_a_504_and_the_engine_skips_what_nobody_waits_for(breakabl
             breakable.may_go_on.set()
             await until(lambda: batcher.num_admitted == 0)
         assert breakable.batch_sizes == [1]
+
+    asyncio.run(scenario())
+
+
+def test_who_is_alone_is_answered_in_the_loops_thread_once_answers_are_known_to_be_quick(
+    breakable: Any, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After enough quick ones, and only where the caller says that nobody else waits; the first slow one ends it."""
+    predict, threads = breakable.predict, []
+
+    def noted(samples: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return predict(samples)
+
+    monkeypatch.setattr(breakable, "predict", noted)
+    monkeypatch.setattr("loopline.serving.batcher._NUM_QUICK", 3)
+
+    async def scenario() -> None:
+        decode = partial(file_decoder(picture), breakable)
+        here = threading.current_thread().name
+        async with running(breakable) as batcher:
+            batcher._each_ms = deque(maxlen=3)
+            for _ in range(3):
+                await batcher.submit(decode, timeout_s=10, is_alone=True)
+            assert threads == ["engine"] * 3
+            # However slow this machine is at the moment.
+            batcher._each_ms.extend([1.0] * 3)
+            outcome = await batcher.submit(decode, timeout_s=10, is_alone=True)
+            assert (threads[-1], outcome.batch_size) == (here, 1)
+            await batcher.submit(decode, timeout_s=10)
+            assert threads[-1] == "engine"
+            batcher._each_ms.append(1000.0)
+            await batcher.submit(decode, timeout_s=10, is_alone=True)
+            assert threads[-1] == "engine"
+
+    asyncio.run(scenario())
+
+
+def test_on_one_core_quick_examples_take_turns_with_the_event_loop(
+    breakable: Any, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many at a turn as its time allows; once one is slow, the rest go to the engine's thread."""
+    predict, seen = breakable.predict, []
+
+    def noted(samples: Any) -> Any:
+        seen.append((threading.current_thread().name, len(samples)))
+        return predict(samples)
+
+    monkeypatch.setattr(breakable, "predict", noted)
+
+    async def scenario() -> None:
+        decode = partial(file_decoder(picture), breakable)
+        here = threading.current_thread().name
+        async with running(breakable, num_decode_threads=0) as batcher:
+
+            async def submit(num_examples: int) -> None:
+                outcomes = [batcher.submit(decode, timeout_s=10) for _ in range(num_examples)]
+                await asyncio.gather(*outcomes)
+                assert batcher.num_admitted == 0
+
+            monkeypatch.setattr("loopline.serving.batcher._TURN_MS", 30_000.0)
+            batcher._each_ms = deque([10_000.0] * 16, maxlen=16)
+            monkeypatch.setattr("loopline.serving.batcher._QUICK_MS", 10_000.0)
+            await submit(7)
+            assert seen == [(here, 3), (here, 3), (here, 1)]
+            seen.clear()
+            # Whatever it takes is too long from now on.
+            monkeypatch.setattr("loopline.serving.batcher._QUICK_MS", 0.0)
+            await submit(2)
+            assert {name for name, _ in seen} == {"engine"}
+            seen.clear()
+            monkeypatch.setattr(batcher, "_is_quick", iter([True] * 5 + [False]).__next__)
+            await submit(5)
+            assert seen[0] == (here, 3)
+            assert {name for name, _ in seen[1:]} == {"engine"}
+
+    asyncio.run(scenario())
+
+
+def test_what_fails_in_the_loops_thread_fails_as_in_any(breakable: Any, picture: bytes) -> None:
+    """No example is an error of its own; an engine that breaks is a 503, and reported."""
+
+    async def scenario() -> None:
+        decode = partial(file_decoder(picture), breakable)
+        async with running(breakable) as batcher:
+            batcher._each_ms.extend([1.0] * 16)
+            with pytest.raises(InvalidExample):
+                await batcher.submit(partial(file_decoder(b"no picture"), breakable), timeout_s=10, is_alone=True)
+            breakable.is_broken = True
+            batcher._each_ms.extend([1.0] * 16)
+            with pytest.raises(Refusal) as caught:
+                await batcher.submit(decode, timeout_s=10, is_alone=True)
+            assert caught.value.status == 503
+            await until(lambda: len(batcher.failures) == 1)  # type: ignore[attr-defined]  # set by `running`
+            assert batcher.num_admitted == 0
 
     asyncio.run(scenario())
 

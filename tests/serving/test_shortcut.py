@@ -13,7 +13,7 @@ from loopline.core.errors import InvalidExample
 from loopline.prediction_log import open_log
 from loopline.predictor import PredictorLike
 from loopline.serving import ServeSettings, build_app
-from loopline.serving.shortcut import Shortcut
+from loopline.serving.shortcut import QuickFastAPI, Shortcut
 
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=a-boundary"}
 ROUTES = APIRouter()
@@ -41,8 +41,8 @@ async def refused(_request: Request, error: Exception) -> Response:
 
 @pytest.fixture
 def inner() -> FastAPI:
-    """The framework with the same routes; what it was asked stands in `state.paths`."""
-    app = FastAPI()
+    """The framework and the shortcut with the same routes; what the framework was asked stands in `state.paths`."""
+    app = QuickFastAPI()
     app.state.paths = []
     app.include_router(ROUTES)
 
@@ -51,12 +51,13 @@ def inner() -> FastAPI:
         app.state.paths.append(f"{request.method} {request.url.path}")
         return await call_next(request)
 
+    app.surround([], shortcut=Shortcut(routes=ROUTES.routes, refused=refused))
     return app
 
 
 @pytest.fixture
 def client(inner: FastAPI) -> TestClient:
-    return TestClient(Shortcut(inner, routes=ROUTES.routes, refused=refused))
+    return TestClient(inner)
 
 
 def test_a_prediction_never_reaches_the_framework(client: TestClient, inner: FastAPI) -> None:

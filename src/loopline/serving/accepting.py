@@ -63,7 +63,9 @@ class Acceptor:
     def _take_turn(self) -> None:
         surplus = self.publish() - min(self._counts)
         if surplus <= 0:
-            self._take()
+            # All that is its share: the loop may be busy for a while before it comes back.
+            while self._take() and self.publish() <= min(self._counts):
+                pass
             return
         # Not by waiting for the socket again, which stays readable until somebody takes what waits there.
         self._loop.remove_reader(self._listener.fileno())

@@ -16,7 +16,7 @@ from loopline.predictor.answer import PredictorLike
 from loopline.serving.envelope import platform_routes
 from loopline.serving.frame import RequestFrame
 from loopline.serving.gate import Gate
-from loopline.serving.keys import read_keys
+from loopline.serving.keys import ApiKeys, read_keys
 from loopline.serving.lane import Bundles
 from loopline.serving.page import asset_routes, docs_routes, page_routes
 from loopline.serving.rate_limit import RateLimit
@@ -25,7 +25,7 @@ from loopline.serving.refusals import Refusal
 from loopline.serving.routes import model_routes, refusal_of, refusals_of
 from loopline.serving.service import Service
 from loopline.serving.settings import ServeSettings
-from loopline.serving.shortcut import Shortcut
+from loopline.serving.shortcut import Layer, QuickFastAPI, Shortcut
 from loopline.serving.workers import ALONE, Worker
 
 
@@ -60,7 +60,7 @@ def build_app(
             if limit is not None:
                 limit.close()
 
-    app = FastAPI(
+    app = QuickFastAPI(
         title=f"Loopline: {model}",
         version=__version__,
         description=f"Predictions of `{predictor.bundle.name}`; answers and `GET /model` say which bundle made them.",
@@ -80,10 +80,7 @@ def build_app(
     _add_pages(app, service)
     for kind in (Refusal, InvalidExample, HTTPException):
         app.add_exception_handler(kind, _refused)
-    app.add_middleware(Shortcut, routes=routes.routes, refused=_refused)
-    if keys:
-        app.add_middleware(Gate, keys=keys, limit=limit, health_route=settings.health_route)
-    _surround(app, service)
+    app.surround(_layers(service, keys, limit), shortcut=Shortcut(routes=routes.routes, refused=_refused))
     return app
 
 
@@ -98,18 +95,21 @@ def _add_pages(app: FastAPI, service: Service) -> None:
         app.include_router(page_routes(service.predictor.bundle))
 
 
-def _surround(app: FastAPI, service: Service) -> None:
-    """Adds what stands before the gate."""
+def _layers(service: Service, keys: ApiKeys, limit: RateLimit | None) -> list[Layer]:
+    """What stands before every route, the innermost first."""
+    layers: list[Layer] = []
+    if keys:
+        layers.append((Gate, {"keys": keys, "limit": limit, "health_route": service.settings.health_route}))
     if service.settings.cors_origin:
         # A browser asks for leave without a key, and its page may read why a request was refused.
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=service.settings.cors_origin,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
-            expose_headers=["Retry-After", "X-Request-ID"],
-        )
-    app.add_middleware(RequestFrame, telemetry=service.telemetry)
+        cors = {
+            "allow_origins": service.settings.cors_origin,
+            "allow_methods": ["GET", "POST"],
+            "allow_headers": ["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            "expose_headers": ["Retry-After", "X-Request-ID"],
+        }
+        layers.append((CORSMiddleware, cors))
+    return [*layers, (RequestFrame, {"telemetry": service.telemetry})]
 
 
 async def _refused(request: Request, error: Exception) -> Response:

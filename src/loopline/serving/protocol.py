@@ -20,6 +20,38 @@ from loopline.serving.refusals import Refusal, head_too_large, head_too_slow, no
 MAX_OVERHEAD_BYTES = 512 * 1024
 
 
+class _InOnePiece:
+    """A transport that sends an answer's head with its body: one call of the system, and the client wakes once.
+
+    What comes first is held until more comes, or until the loop's next turn.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        else:
+            self._held = data
+            self._loop.call_soon(self._flush)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class BoundedHttp(HttpToolsProtocol):
     """Uvicorn's own protocol, within limits."""
 
@@ -39,7 +71,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as Uvicorn's
         """Begins to wait for the first head."""
-        super().connection_made(transport)
+        super().connection_made(_InOnePiece(transport, self.loop))  # type: ignore[arg-type] # as good as one
         self._head_since_s = self.loop.time()
         self._patience = self.loop.call_later(self._head_timeout_s, self._check_patience)
 

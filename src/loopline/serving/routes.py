@@ -121,7 +121,7 @@ async def _predict(request: Request) -> Response:
     service.check(1)
     async with body_of(request, service.settings, service.pending) as body:
         decode = body_decoder(body, _content_type(request), max_files=service.settings.max_batch_examples)
-        return json_response(await service.answer(Given(request.state.request_id, request.state.started_s, decode)))
+        return await _answer_one(request, decode)
 
 
 async def _predict_files(request: Request) -> Response:
@@ -173,7 +173,12 @@ async def _feedback(request: Request) -> Response:
 async def _answer_text(request: Request, text: str) -> Response:
     service = _service(request)
     decode = text_decoder(text, max_chars=service.settings.max_text_chars)
-    return json_response(await service.answer(Given(request.state.request_id, request.state.started_s, decode)))
+    return await _answer_one(request, decode)
+
+
+async def _answer_one(request: Request, decode: Decode) -> Response:
+    given = Given(request.state.request_id, request.state.started_s, decode, is_whole=True)
+    return json_response(await _service(request).answer(given))
 
 
 async def _answer_each(request: Request, examples: Sequence[tuple[str | None, Decode]]) -> Response:

@@ -6,7 +6,9 @@ lane (decode in threads, predict in batches) → answer, metrics → log (writer
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -34,12 +36,14 @@ from loopline.serving.workers import ALONE, Worker
 
 @dataclass(frozen=True)
 class Given:
-    """What one prediction was asked with; `decode` runs in a thread and may raise `InvalidExample` or a `Refusal`."""
+    """What one prediction was asked with; `decode` runs in any thread and may raise `InvalidExample` or a `Refusal`."""
 
     request_id: str
     # Of `time.perf_counter`, when the request came.
     started_s: float
     decode: Decode
+    # Whether it is all that its request asks.
+    is_whole: bool = False
 
 
 class Service:
@@ -64,6 +68,8 @@ class Service:
         self.log = log
         self.worker = worker
         self.pending = PendingBytes(settings.max_pending_bytes)
+        # How many requests this process works on; whoever speaks HTTP knows and says it.
+        self.num_requests: Callable[[], int] = lambda: sys.maxsize
         self._bundles = bundles
         self._lanes: dict[str, Lane] = {}
         self.champion = self._add_lane(model, predictor)
@@ -181,7 +187,7 @@ class Service:
         # A challenger that is not ready leaves the server as ready as it was.
         on_ready = self._challenger_turned if self._lanes else self._champion_turned
         events = LaneEvents(on_batch=self._batch_ran, on_failure=self._engine_failed, on_ready=on_ready)
-        lane = self._lanes[model] = Lane(model, predictor, self.settings, events)
+        lane = self._lanes[model] = Lane(model, predictor, self.settings, events, worker=self.worker)
         return lane
 
     def _challenger(self, reference: str) -> Lane:
@@ -202,7 +208,8 @@ class Service:
         bundle = lane.current
         rest_s = given.started_s + self.settings.request_timeout_s - time.perf_counter()
         decode = partial(given.decode, bundle.predictor)
-        outcome = await bundle.batcher.submit(decode, timeout_s=max(rest_s, 0.0))
+        is_alone = given.is_whole and self.num_requests() == 1
+        outcome = await bundle.batcher.submit(decode, timeout_s=max(rest_s, 0.0), is_alone=is_alone)
         timings = Timings(
             decode_ms=outcome.decode_ms,
             queue_ms=outcome.queue_ms,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -252,14 +253,19 @@ class Normalize(BatchTransform):
     def __call__(self, x_NHWC: Pixels) -> NDArray[np.float32]:
         """Normalizes one batch; the result is contiguous."""
         num_examples, height, width, num_channels = x_NHWC.shape
-        mean_C, std_C = np.array(self.mean), np.array(self.std)
-        scale_C11 = (1 / (255 * std_C)).astype(np.float32)[:, np.newaxis, np.newaxis]
-        offset_C11 = (-mean_C / std_C).astype(np.float32)[:, np.newaxis, np.newaxis]
+        scale_C11, offset_C11 = self._line
         # One pass that moves and scales, one that shifts: no float copy in the old order of axes.
         x_NCHW = np.empty((num_examples, num_channels, height, width), dtype=np.float32)
         np.multiply(x_NHWC.transpose(0, 3, 1, 2), scale_C11, out=x_NCHW)
         x_NCHW += offset_C11
         return x_NCHW
+
+    @cached_property
+    def _line(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scale and offset of each channel."""
+        mean_C11 = np.array(self.mean)[:, np.newaxis, np.newaxis]
+        std_C11 = np.array(self.std)[:, np.newaxis, np.newaxis]
+        return (1 / (255 * std_C11)).astype(np.float32), (-mean_C11 / std_C11).astype(np.float32)
 
 
 def _channels(name: str, shape: Shape) -> int:
@@ -291,8 +297,9 @@ def _pixels(image: Image.Image, mode: Literal["L", "RGB"]) -> Pixels:
         image = image.convert(mode)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
-    # A copy: the array must outlive the image and own its memory.
-    return np.array(image, dtype=np.uint8).reshape(image.height, image.width, _CHANNELS[mode])
+    # Bytes that the array can keep and that may be written to: numpy asks a picture for them by a longer way.
+    pixels = np.frombuffer(bytearray(image.tobytes()), dtype=np.uint8)
+    return pixels.reshape(image.height, image.width, _CHANNELS[mode])
 
 
 def _stand_up(x_HWC: Pixels, orientation: int | None) -> Pixels:
