@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -195,3 +196,37 @@ def test_a_containers_quota_bounds_the_processes(tmp_path: Path, content: str, c
     assert workers._quota_cores(tmp_path / "cpu.max") == cores
     assert workers._quota_cores(tmp_path / "none") == sys.maxsize
     assert 1 <= workers.num_cores() <= (os.cpu_count() or 1)
+
+
+# Two workers that answer; the first life of worker 1 stops to beat. Ends itself when that worker lives again.
+_HANGING = """
+import os, signal, sys, time
+from pathlib import Path
+from loopline.serving.workers import supervise
+
+folder, supervisor = Path(sys.argv[1]), os.getpid()
+
+def work(worker, answers):
+    answers()
+    lives = folder / str(worker.index)
+    lives.write_text(lives.read_text() + "x" if lives.exists() else "x")
+    if worker.index == 1 and lives.read_text() == "xx":
+        os.kill(supervisor, signal.SIGTERM)
+    worker.beat()
+    while worker.index == 0 or lives.read_text() != "x":
+        worker.beat()
+        time.sleep(0.05)
+    time.sleep(600)
+
+supervise(work, num_workers=2, on_ready=lambda: None, on_stop=lambda: None, stop_timeout_s=1, hang_timeout_s=1.5)
+"""
+
+
+def test_a_worker_that_stands_still_is_replaced(tmp_path: Path) -> None:
+    """It is killed and starts again; the one beside it lives on."""
+    said = subprocess.run(
+        [sys.executable, "-c", _HANGING, str(tmp_path)], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "worker 1 stands still for 1.5 s." in said.stderr
+    assert "was ended by SIGKILL; a new one starts." in said.stderr
+    assert ((tmp_path / "0").read_text(), (tmp_path / "1").read_text()) == ("x", "xx")

@@ -13,6 +13,9 @@ from loopline.prediction_log.log import PredictionLog, Session
 
 # Marks the file as ours ("LOOP"), so that another program's database is never taken for a log.
 _APPLICATION_ID = 0x4C4F4F50
+# In one statement: between two of them the interpreter goes to the thread that answers and back. SQLite takes 32,766
+# values at once.
+_ROWS_AT_ONCE = 64
 
 # Version n is the result of the first n entries. Entries are appended, never edited: files of every version are about.
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -78,9 +81,11 @@ class _SqliteSession:
         return self._connection.execute(statement, values).fetchall()
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        places = ", ".join("?" * len(columns))
-        statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - names from this room
-        self._connection.executemany(statement, rows)
+        into, places = f"INSERT INTO {table} ({', '.join(columns)}) VALUES", f"({', '.join('?' * len(columns))})"
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]
+            statement = f"{into} {', '.join([places] * len(some))} ON CONFLICT DO NOTHING"
+            self._connection.execute(statement, [value for row in some for value in row])
 
 
 def open_file(path: Path, *, must_exist: bool = False) -> SqliteLog:

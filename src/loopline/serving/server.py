@@ -38,6 +38,8 @@ from loopline.serving.workers import ALONE, Worker, can_fork, num_cores, run_apa
 _LOOP = "uvloop" if find_spec("uvloop") else "asyncio:SelectorEventLoop"
 # As many connections wait for the event loop as the system allows.
 _BACKLOG = 2048
+# How much longer than a request an event loop may stand still.
+_HANG_GRACE_S = 5.0
 # A request that was sent before its client could know of the shutdown arrives within this time.
 _DRAIN_S = 0.5
 
@@ -94,6 +96,8 @@ def serve(
             # While anyone has the socket open, the system goes on taking connections that nobody will answer.
             on_stop=listener.close,
             stop_timeout_s=settings.shutdown_timeout_s,
+            # A request gets its 504 before; what also misses the time for its end will never answer.
+            hang_timeout_s=settings.request_timeout_s + _HANG_GRACE_S,
         )
 
 
@@ -193,6 +197,7 @@ class _Server(uvicorn.Server):
         """Every 0.1 s; True ends the server."""
         for acceptor in self._acceptors:
             acceptor.publish()
+        self._worker.beat()
         return self._worker.is_orphan or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

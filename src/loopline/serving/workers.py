@@ -6,7 +6,7 @@
 
 One process per core needs no thread but its own to be fast, and takes nobody with it when it is killed. The supervisor
 imports what a worker needs and forks, so that workers share that memory and a new one is there in moments; it opens
-no engine and starts no thread.
+no engine and starts no thread. A worker whose event loop stands still is killed, and replaced like one that died.
 """
 
 from __future__ import annotations
@@ -49,8 +49,15 @@ class Worker:
     folder: Path | None = None
     # Shared by all workers: how many connections each has open, at its index.
     connections: memoryview | None = None
+    # Shared as well: when each was last known to be alive, of `time.monotonic`; 0 before it answers.
+    heartbeats: memoryview | None = None
     # The process to end with; None for a process that is alone.
     supervisor_id: int | None = None
+
+    def beat(self) -> None:
+        """Says that the event loop goes round."""
+        if self.heartbeats is not None:
+            self.heartbeats[self.index] = time.monotonic()
 
     @property
     def is_orphan(self) -> bool:
@@ -95,15 +102,16 @@ def supervise(
     on_ready: Callable[[], None],
     on_stop: Callable[[], None],
     stop_timeout_s: float,
+    hang_timeout_s: float,
 ) -> None:
     """Runs `work` in so many processes until SIGTERM or SIGINT; one that dies is started again.
 
-    `on_ready` is called once, when all answer, `on_stop` once, before they are told to end. Returns when all have
-    ended; one that needs longer than `stop_timeout_s` is killed. Before all answered, raises what one refuses with,
-    and `StateError` where one dies.
+    So is one that answered and has not called `Worker.beat` for `hang_timeout_s`. `on_ready` is called once, when all
+    answer, `on_stop` once, before they are told to end. Returns when all have ended; one that needs longer than
+    `stop_timeout_s` is killed. Before all answered, raises what one refuses with, and `StateError` where one dies.
     """
     with tempfile.TemporaryDirectory(prefix="loopline-serve-") as folder:
-        supervisor = _Supervisor(work, num_workers, Path(folder))
+        supervisor = _Supervisor(work, num_workers, Path(folder), hang_timeout_s)
         try:
             supervisor.run(on_ready)
         finally:
@@ -154,14 +162,19 @@ class _Slot:
 
 
 class _Supervisor:
-    def __init__(self, work: Work, num_workers: int, folder: Path) -> None:
+    def __init__(self, work: Work, num_workers: int, folder: Path, hang_timeout_s: float) -> None:
         self._work = work
+        self._hang_timeout_s = hang_timeout_s
         self._context = multiprocessing.get_context("fork")
         # Anonymous memory that forked processes share.
         self._connections = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("i")[:num_workers]
+        self._heartbeats = memoryview(mmap.mmap(-1, 2 * mmap.PAGESIZE)).cast("d")[:num_workers]
         self._slots = [
-            _Slot(Worker(index, num_workers, folder, self._connections, os.getpid())) for index in range(num_workers)
+            _Slot(Worker(index, num_workers, folder, self._connections, self._heartbeats, os.getpid()))
+            for index in range(num_workers)
         ]
+        # Of `time.monotonic`, when the heartbeats were last looked at.
+        self._looked_s = time.monotonic()
         self._has_started = False
         self._is_stopping = False
         # A signal ends the wait for processes by writing here.
@@ -178,6 +191,7 @@ class _Supervisor:
             if not unready and not self._has_started:
                 self._has_started = True
                 on_ready()
+            self._kill_hanging()
             self._refill()
 
     def _start(self, slot: _Slot) -> None:
@@ -193,7 +207,7 @@ class _Supervisor:
         said = {slot.said: slot for slot in self._slots if slot.said is not None}
         ended = {slot.process.sentinel: slot for slot in self._slots if slot.process is not None}
         dues = [slot.due_s for slot in self._slots if slot.process is None]
-        timeout_s = max(0.0, min(dues) - time.monotonic()) if dues else None
+        timeout_s = max(0.0, min(min(dues, default=math.inf) - time.monotonic(), self._hang_timeout_s / 4))
         happened = wait([self._wake_reader, *said, *ended], timeout_s)
         ready = {slot.worker.index for pipe, slot in said.items() if pipe in happened and self._hear(slot, pipe)}
         for sentinel, slot in ended.items():
@@ -225,12 +239,28 @@ class _Supervisor:
         process.close()
         slot.process = None
         self._connections[slot.worker.index] = 0
+        self._heartbeats[slot.worker.index] = 0.0
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         if not self._has_started:
             raise StateError(f"a worker process {how} before it answered.", next_command="loopline serve --help")
         slot.due_s = time.monotonic() + slot.retry_s
         slot.retry_s = min(2 * slot.retry_s, _LAST_RETRY_S)
         _LOGGER.warning("worker %d (process %s) %s; a new one starts.", slot.worker.index, number, how)
+
+    def _kill_hanging(self) -> None:
+        """Ends what still lives and does nothing: an engine may hang in the thread that answers."""
+        before_s, self._looked_s = self._looked_s, time.monotonic()
+        # Whoever was stopped itself, by Ctrl-Z or a laptop's lid, cannot blame the others.
+        was_stopped = self._looked_s - before_s > self._hang_timeout_s / 2
+        for slot in self._slots:
+            last_s = self._heartbeats[slot.worker.index]
+            if last_s and was_stopped:
+                self._heartbeats[slot.worker.index] = self._looked_s
+            elif slot.process is not None and last_s and self._looked_s - last_s > self._hang_timeout_s:
+                _LOGGER.error("worker %d stands still for %.3g s.", slot.worker.index, self._hang_timeout_s)
+                slot.process.kill()
+                # Its sentinel tells of the end; until then, once is enough.
+                self._heartbeats[slot.worker.index] = 0.0
 
     def _refill(self) -> None:
         for slot in self._slots:
