@@ -50,7 +50,7 @@ class Worker:
     # Shared by all workers: how many connections each has open, at its index.
     connections: memoryview | None = None
     # Shared as well: when each was last known to be alive, of `time.monotonic`; 0 before it answers.
-    heartbeats: memoryview | None = None
+    heartbeats: memoryview[float] | None = None
     # The process to end with; None for a process that is alone.
     supervisor_id: int | None = None
 
