@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from loopline.core.workspace import Workspace
 from loopline.snapshots import open_snapshot
@@ -166,6 +167,17 @@ def test_a_window_is_a_part_at_full_size() -> None:
     corner = config.apply(x_NHWC, np.array([[0.0, 0.999]]), sides_N=ASIDE, epoch=2)
     assert np.array_equal(corner[0], x_NHWC[0, :2, 2:])
     assert config.apply(x_NHWC, np.array([[0.0, 0.999]]), sides_N=ASIDE, epoch=3) is x_NHWC
+
+
+def test_windows_of_several_sizes_share_their_epochs() -> None:
+    """Each size has its share, in order; then come whole pictures. Without epochs to share they are refused."""
+    x_NHWC = np.zeros((1, 8, 8, 1), dtype=np.uint8)
+    config = AugmentConfig(window_px=(4, 6), window_epochs=5)
+    seen = [config.apply(x_NHWC, np.zeros((1, NUM_DRAWS)), sides_N=ASIDE, epoch=epoch).shape[1] for epoch in range(7)]
+    assert seen == [4, 4, 4, 6, 6, 8, 8]
+    for wrong in ({"window_px": (4, 6)}, {"window_px": (4, 6), "window_epochs": 1}, {"window_px": ()}):
+        with pytest.raises(ValidationError, match="expected one size or more, and an epoch for each"):
+            AugmentConfig(**wrong)
 
 
 def test_no_augmentation_copies_nothing() -> None:

@@ -8,12 +8,13 @@ N examples, H height, W width, C channels, R random numbers per example.
 from __future__ import annotations
 
 import math
-from typing import Any
+from functools import partial
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from loopline.core.errors import ConfigError
 from loopline.core.records import Record
@@ -59,6 +60,9 @@ def sides(num_examples: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     return Draws(seed, _EVERY_EPOCH).epoch().integers(4, size=num_examples) ^ (epoch % 4)
 
 
+WindowPx = Annotated[int, Field(ge=1, le=4096)]
+
+
 class AugmentConfig(Record):
     """What is done to training examples, never to others."""
 
@@ -69,8 +73,9 @@ class AugmentConfig(Record):
     # Moves every image by up to so many pixels each way, repeating its edge.
     shift_px: int = Field(default=0, ge=0, le=512)
     # Trains on a random window of so many pixels each way, instead of shifting: a network that ends in a mean over
-    # places learns from it in a fraction of the time, and is used on whole pictures (Howard, DAWNBench, 2018).
-    window_px: int | None = Field(default=None, ge=1, le=4096)
+    # places learns from it in a fraction of the time, and is used on whole pictures (Howard, DAWNBench, 2018). Several
+    # sizes follow one another, each for its share of the window's epochs.
+    window_px: WindowPx | tuple[WindowPx, ...] | None = None
     # In the first so many epochs only; None: in all.
     window_epochs: int | None = Field(default=None, ge=1)
     # Cuts a random rectangle of at least this share of the area (Szegedy et al., 2015).
@@ -87,6 +92,15 @@ class AugmentConfig(Record):
     # The same for pasting a rectangle (Yun et al., 2019); with both, a coin decides for each batch.
     cutmix: float = Field(default=0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _sizes_have_epochs(self) -> Self:
+        if isinstance(self.window_px, tuple) and (self.window_epochs or 0) < max(1, len(self.window_px)):
+            raise ValueError(
+                f"window_px has {len(self.window_px)} sizes in {self.window_epochs} window_epochs; "
+                "expected one size or more, and an epoch for each"
+            )
+        return self
+
     @property
     def by_picture(self) -> bool:
         """Whether something is done that needs a generator for every picture."""
@@ -100,20 +114,31 @@ class AugmentConfig(Record):
         moves = self.flip or self.flip_vertical or self.shift_px or self.window_px
         if not pixels and (moves or self.mixup or self.cutmix):
             raise ConfigError("data.augment flips, shifts or mixes; expected pictures or other (height, width) arrays.")
-        if self.window_px is not None and self.window_px > min(size := pipeline.input_shape[-2:]):
+        if self.window_px is not None and max(self._windows) > min(size := pipeline.input_shape[-2:]):
             raise ConfigError(
-                f"data.augment.window_px={self.window_px} given; the pictures have {size[0]}×{size[1]} pixels."
+                f"data.augment.window_px={max(self._windows)} given; the pictures have {size[0]}×{size[1]} pixels."
             )
+
+    @property
+    def _windows(self) -> tuple[int, ...]:
+        return self.window_px if isinstance(self.window_px, tuple) else (self.window_px,) if self.window_px else ()
+
+    def window_at(self, epoch: int) -> int | None:
+        """The pixels each way of an epoch's windows, None where it sees whole pictures."""
+        sizes, num_epochs = self._windows, self.window_epochs
+        if not sizes or num_epochs is None:
+            return sizes[0] if sizes else None
+        return sizes[epoch * len(sizes) // num_epochs] if epoch < num_epochs else None
 
     def apply(
         self, x_NHWC: NDArray[Any], draws_NR: NDArray[np.float64], *, sides_N: NDArray[np.int64], epoch: int
     ) -> NDArray[Any]:
         """Flipped, shifted and windowed images; `draws_NR` are uniform in [0, 1), one row per example."""
-        windows = self.window_px is not None and (self.window_epochs is None or epoch < self.window_epochs)
-        if not (self.flip or self.flip_vertical or self.shift_px or windows):
+        size = self.window_at(epoch)
+        if not (self.flip or self.flip_vertical or self.shift_px or size):
             return x_NHWC
         _, height, width, _ = x_NHWC.shape
-        places = self._window if windows else self._shifted
+        places = partial(_window, size) if size else self._shifted
         rows_NH = places(height, draws_NR[:, _UP])
         columns_NW = places(width, draws_NR[:, _LEFT])
         if self.flip:
@@ -155,12 +180,6 @@ class AugmentConfig(Record):
         places: NDArray[np.int64] = np.clip(np.arange(length) + shift_N[:, None], 0, length - 1)
         return places
 
-    def _window(self, length: int, draws_N: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The same for a window inside the picture."""
-        size = self.window_px or length
-        start_N = np.floor(draws_N * (length - size + 1)).astype(np.int64)
-        return np.arange(size) + start_N[:, None]
-
     def mix(self, x_NCHW: NDArray[np.float32], random: np.random.Generator) -> tuple[NDArray[np.float32], float]:
         """A batch mixed with itself, moved on by one example, and the share that each kept of itself.
 
@@ -177,6 +196,12 @@ class AugmentConfig(Record):
         mixed_NCHW = x_NCHW.copy()
         mixed_NCHW[:, :, top:bottom, left:right] = others_NCHW[:, :, top:bottom, left:right]
         return mixed_NCHW, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def _window(size: int, length: int, draws_N: NDArray[np.float64]) -> NDArray[np.int64]:
+    """For each example, the places of a random stretch of so many along an axis."""
+    start_N = np.floor(draws_N * (length - size + 1)).astype(np.int64)
+    return np.arange(size) + start_N[:, None]
 
 
 def _span(length: int, share: float, draw: float) -> tuple[int, int]:
