@@ -66,7 +66,8 @@ def loadtest(
         print_json(test)
     else:
         print_table(COLUMNS, rows(test))
-        click.echo(f"\nknee: {test.knee_users} users")
+        num_users = test.knee_users
+        click.echo(f"\nknee: {num_users} user{'' if num_users == 1 else 's'}")
         for slo in test.slos:
             click.echo(slo_sentence(slo))
         click.echo(f"{(output or load_test_folder(test, workspace)) / PAGE_FILE}")

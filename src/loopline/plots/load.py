@@ -18,7 +18,7 @@ def throughput_png(test: LoadTest) -> bytes:
         errors = [sum(step.errors.values()) / step.seconds for step in test.steps]
         if any(errors):
             axes.plot(users, errors, color=VERMILLION, marker="x", label="errors")
-        axes.axvline(test.knee_users, color=QUIET, linestyle="--", linewidth=1, label=f"knee: {test.knee_users} users")
+        axes.axvline(test.knee_users, color=QUIET, linestyle="--", linewidth=1, label=f"knee at {test.knee_users}")
         axes.set_ylim(bottom=0)
         _users_axis(axes, users)
         axes.set_ylabel("per second")
