@@ -198,6 +198,18 @@ def test_a_containers_quota_bounds_the_processes(tmp_path: Path, content: str, c
     assert 1 <= workers.num_cores() <= (os.cpu_count() or 1)
 
 
+def test_a_ctrl_c_that_reaches_the_workers_late_is_the_same_one(server: Server, tmp_path: Path) -> None:
+    """The supervisor has told them to end already; nothing is broken off."""
+    with server("--num-workers", "2") as process:
+        workers = children(process.popen.pid)
+        process.popen.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        for number in workers:
+            os.kill(number, signal.SIGINT)
+        assert process.popen.wait(30) == 0
+    assert "Traceback" not in (tmp_path / "server.err").read_text()
+
+
 # Two workers that answer; the first life of worker 1 stops to beat. Ends itself when that worker lives again.
 _HANGING = """
 import os, signal, sys, time

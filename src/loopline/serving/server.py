@@ -171,6 +171,17 @@ class _Server(uvicorn.Server):
         app.state.service.num_requests = lambda: len(self.server_state.tasks)
         self._on_started = on_started
         self._needs_proof = needs_proof
+        self._num_interrupts = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ends in order at the first signal, at once at the second Ctrl-C.
+
+        Uvicorn takes any Ctrl-C after another signal for a second one. But a terminal's reaches a worker and its
+        supervisor, which sends SIGTERM: in either order that is one.
+        """
+        self._num_interrupts += sig == signal.SIGINT
+        self.force_exit = self._num_interrupts > 1
+        self.should_exit = True
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         with _stopping(self):
@@ -231,8 +242,7 @@ class _Server(uvicorn.Server):
 def _stopping(server: uvicorn.Server) -> Iterator[None]:
     """SIGTERM and SIGINT end the server in order, and with it the process with exit code 0.
 
-    Uvicorn takes the signals while it runs and raises them again when it is done, for whoever had them before: that
-    must not be Python's default, which would end the process by the signal.
+    Uvicorn takes the signals only while it runs; before and after, Python's default would end the process by them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
