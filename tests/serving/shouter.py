@@ -53,7 +53,7 @@ class Shouter:
     def predict_raw(self, raws: Sequence[bytes]) -> list[Answer]:
         return self.predict([self.decode(raw) for raw in raws])
 
-    def verify(self, *, part: int = 0, num_parts: int = 1) -> None:
+    def verify(self) -> None:
         """It always shouts."""
 
 

@@ -122,8 +122,5 @@ class PredictorLike(Protocol):
     def predict_raw(self, raws: Sequence[bytes]) -> Sequence[Answer]:
         """Examples' bytes to answers in their order; raises `InvalidExample` for the first that is none."""
 
-    def verify(self, *, part: int = 0, num_parts: int = 1) -> None:
-        """Predicts the raw reference inputs; raises `SkewError` where they do not give the expected outputs.
-
-        Of several that check the same bundle on one machine, each may take a part.
-        """
+    def verify(self) -> None:
+        """Predicts the raw reference inputs; raises `SkewError` where they do not give the expected outputs."""

@@ -132,15 +132,13 @@ class Predictor:
             raise StateError(f"the graph of '{self.folder}' returned NaN or infinity in {', '.join(broken)}.")
         return outputs
 
-    def verify(self, *, part: int = 0, num_parts: int = 1) -> None:
-        """Decodes and predicts the raw reference inputs as if they came from outside: all, or a part of them.
+    def verify(self) -> None:
+        """Decodes and predicts the raw reference inputs as if they came from outside.
 
-        Part n of N are every N-th from the n-th on, and one at least. Raises `SkewError` where any step fails, an
-        output differs by more than the bundle's tolerance, or a label changes that the tolerance does not excuse.
+        Raises `SkewError` where any step fails, an output differs by more than the bundle's tolerance, or a label
+        changes that the tolerance does not excuse.
         """
-        every, every_expected = read_reference(self.folder, self.bundle)
-        chosen = slice(part % len(every), None, num_parts)
-        raws, expected = every[chosen], {name: array[chosen] for name, array in every_expected.items()}
+        raws, expected = read_reference(self.folder, self.bundle)
         tolerance = self.bundle.reference.tolerance
         try:
             actual = self.outputs([self.decode(raw) for raw in raws])
@@ -151,8 +149,8 @@ class Predictor:
         changed = num_changed_labels(actual[logits], expected[logits], tolerance=tolerance) if logits in expected else 0
         if not worst <= tolerance or changed:
             raise SkewError(
-                f"bundle '{self.folder}' does not reproduce its reference predictions: outputs of {len(raws)} differ by"
-                f" {worst:.3g} (tolerance {tolerance:.3g}), {changed} labels changed."
+                f"bundle '{self.folder}' does not reproduce its {len(raws)} reference predictions: outputs differ by "
+                f"{worst:.3g} (tolerance {tolerance:.3g}), {changed} labels changed."
             )
 
     def _answer(self, outputs_K: NDArray[np.float32], embedding_D: NDArray[np.float32]) -> Answer:

@@ -149,11 +149,11 @@ class TranslationPredictor:
         """Texts' bytes to answers in their order; raises `InvalidExample` for the first that is none."""
         return self.translator.predict_raw(raws)
 
-    def verify(self, *, part: int = 0, num_parts: int = 1) -> None:
-        """Translates the golden sentences as if they came from outside; whichever part is asked for, all of them.
+    def verify(self) -> None:
+        """Translates the golden sentences as if they came from outside.
 
-        So many of them may change, which a part cannot tell. Raises `SkewError` where that fails, where more of them
-        change than the bundle allows, or where lengths, scores or embeddings differ by more than its tolerances.
+        Raises `SkewError` where that fails, where more of them change than the bundle allows, or where lengths, scores
+        or embeddings differ by more than its tolerances.
         """
         raws, expected = read_reference(self.folder, self.bundle)
         golden = read_golden(read_file(self.folder, self.bundle, GOLDEN_FILE), origin=GOLDEN_FILE)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from loopline.serving.batcher import Batcher
 from loopline.serving.readiness import Readiness
 from loopline.serving.settings import ServeSettings
 from loopline.serving.tasks import TASKS
-from loopline.serving.workers import ALONE, Worker
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,12 @@ class OpenBundle:
         events: LaneEvents,
         *,
         on_ready: Callable[[OpenBundle, bool], None],
-        worker: Worker,
     ) -> None:
         self.predictor = predictor
         self.bundle: ModelBundle = predictor.bundle
         self.task = TASKS[self.bundle.task](predictor, num_probabilities=settings.num_probabilities)
         self.readiness = Readiness(
-            # Each worker proves its part, so that all of it is proved before the server says that it answers.
-            partial(predictor.verify, part=worker.index, num_parts=worker.num_workers),
+            predictor.verify,
             interval_s=settings.verify_interval_s,
             on_change=lambda is_ready: on_ready(self, is_ready),
         )
@@ -90,15 +86,7 @@ class OpenBundle:
 class Lane:
     """One alias with the bundle that it points to; `current` is whole at any moment."""
 
-    def __init__(
-        self,
-        model: str,
-        predictor: PredictorLike,
-        settings: ServeSettings,
-        events: LaneEvents,
-        *,
-        worker: Worker = ALONE,
-    ) -> None:
+    def __init__(self, model: str, predictor: PredictorLike, settings: ServeSettings, events: LaneEvents) -> None:
         """Raises `ConfigError` where inputs shall be kept that may not leave."""
         check_may_keep(predictor.bundle, settings, model)
         self.model = model
@@ -106,8 +94,7 @@ class Lane:
         self.refusal: str | None = None
         self._settings = settings
         self._events = events
-        self._worker = worker
-        self.current = OpenBundle(predictor, settings, events, on_ready=self._heard, worker=worker)
+        self.current = OpenBundle(predictor, settings, events, on_ready=self._heard)
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -127,7 +114,7 @@ class Lane:
         """
         check_same_question(self.current.bundle, predictor.bundle, self.model)
         check_may_keep(predictor.bundle, self._settings, self.model)
-        new = OpenBundle(predictor, self._settings, self._events, on_ready=self._heard, worker=self._worker)
+        new = OpenBundle(predictor, self._settings, self._events, on_ready=self._heard)
         await new.start()
         if not new.readiness.is_ready:
             await new.close()

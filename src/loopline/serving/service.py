@@ -187,7 +187,7 @@ class Service:
         # A challenger that is not ready leaves the server as ready as it was.
         on_ready = self._challenger_turned if self._lanes else self._champion_turned
         events = LaneEvents(on_batch=self._batch_ran, on_failure=self._engine_failed, on_ready=on_ready)
-        lane = self._lanes[model] = Lane(model, predictor, self.settings, events, worker=self.worker)
+        lane = self._lanes[model] = Lane(model, predictor, self.settings, events)
         return lane
 
     def _challenger(self, reference: str) -> Lane:
