@@ -208,7 +208,7 @@ def test_the_sentence_of_skew_carries_its_figures(folder: Path) -> None:
     reseal(folder, other_mean(folder))
     with pytest.raises(SkewError) as caught:
         open_predictor(folder)
-    assert "does not reproduce its 16 reference predictions: outputs differ by 0." in caught.value.message
+    assert "does not reproduce its reference predictions: outputs of 16 differ by 0." in caught.value.message
     assert "(tolerance 0.001)" in caught.value.message
 
 
@@ -293,3 +293,23 @@ def test_what_the_predictor_cannot_do_is_said(
     reseal(folder, change)
     with pytest.raises(error, match=sentence):
         open_predictor(folder)
+
+
+def test_parts_of_the_reference_inputs_are_all_of_them(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three that share them predict each once; where there are more of them than inputs, each predicts one."""
+    predictor = opened(made, num_threads=1)
+    raws, _ = read_reference(made, predictor.bundle)
+    seen: list[bytes] = []
+    decode = predictor.decode
+
+    def noted(raw: bytes) -> Any:
+        seen.append(raw)
+        return decode(raw)
+
+    monkeypatch.setattr(predictor, "decode", noted)
+    for part in range(3):
+        predictor.verify(part=part, num_parts=3)
+    assert sorted(seen) == sorted(raws)
+    seen.clear()
+    predictor.verify(part=len(raws) + 1, num_parts=2 * len(raws))
+    assert seen == [raws[1]]

@@ -83,6 +83,8 @@ class Breakable:
     def __post_init__(self) -> None:
         self.bundle, self.folder = self.inner.bundle, self.inner.folder
         self.output_names = self.inner.output_names
+        # So that servers look for themselves.
+        self.is_verified = False
         self.may_go_on.set()
 
     def decode(self, raw: bytes) -> Any:
@@ -104,10 +106,10 @@ class Breakable:
     def predict_raw(self, raws: Sequence[bytes]) -> Sequence[Answer]:
         return self.predict([self.decode(raw) for raw in raws])
 
-    def verify(self) -> None:
+    def verify(self, *, part: int = 0, num_parts: int = 1) -> None:
         if self.is_broken:
             raise SkewError("the reference inputs come out wrong.")
-        self.inner.verify()
+        self.inner.verify(part=part, num_parts=num_parts)
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
+
+from loopline.prediction_log import open_log
+from loopline.serving.app import build_app
+from loopline.serving.settings import ServeSettings
 
 Serving = Callable[..., AbstractContextManager[Any]]
 
@@ -62,3 +68,29 @@ def test_an_engine_that_hangs_is_a_504_and_not_ready(serving: Serving, breakable
         breakable.is_broken = False
         breakable.may_go_on.set()
         wait_for(lambda: client.http.get("/readyz").status_code == 200)
+
+
+def test_what_was_verified_is_not_verified_again_until_it_breaks(
+    breakable: Any, tmp_path: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever proved a part of it while the server started proves all of it later."""
+    parts: list[tuple[int, int]] = []
+    verify = breakable.verify
+
+    def noted(*, part: int = 0, num_parts: int = 1) -> None:
+        parts.append((part, num_parts))
+        verify(part=part, num_parts=num_parts)
+
+    monkeypatch.setattr(breakable, "verify", noted)
+    breakable.is_verified = True
+    settings = ServeSettings(verify_interval_s=0.05)
+    with open_log(tmp_path / "predictions.db") as log:
+        app = build_app(breakable, settings, model="shapes@champion", log=log)
+        with TestClient(app, raise_server_exceptions=False) as http:
+            assert http.get("/readyz").status_code == 200
+            assert not parts
+            breakable.is_broken = True
+            assert http.post("/predict", files={"file": picture}).status_code == 503
+            breakable.is_broken = False
+            wait_for(lambda: http.get("/readyz").status_code == 200)
+    assert set(parts) == {(0, 1)}

@@ -156,7 +156,9 @@ def test_a_bundle_that_is_skewed_ends_the_server(
     with pytest.raises(AssertionError), server("--num-workers", num_workers, bundle=changed):
         pass
     said = (tmp_path / "server.err").read_text()
-    assert "does not reproduce its 16 reference predictions: outputs differ by 0." in said
+    # Each worker proves its part.
+    num_inputs = 16 // int(num_workers)
+    assert f"does not reproduce its reference predictions: outputs of {num_inputs} differ by 0." in said
     assert "Traceback" not in said
 
 
@@ -240,3 +242,41 @@ def test_a_worker_that_stands_still_is_replaced(tmp_path: Path) -> None:
     assert "worker 1 stands still for 1.5 s." in said.stderr
     assert "was ended by SIGKILL; a new one starts." in said.stderr
     assert ((tmp_path / "0").read_text(), (tmp_path / "1").read_text()) == ("x", "xx")
+
+
+# Two workers share a proof, and worker 1 is late with its part; what happens goes to a file. Worker 0 ends once,
+# and all end when it lives again.
+_SHARING = """
+import os, signal, sys, time
+from pathlib import Path
+from loopline.serving.workers import supervise
+
+journal, supervisor = Path(sys.argv[1]), os.getpid()
+
+def note(line):
+    with journal.open("a") as file:
+        file.write(line + "\\n")
+
+def work(worker, answers):
+    def verify(*, part=0, num_parts=1):
+        time.sleep(0.5 * part)
+        note(f"part {part} of {num_parts}")
+    worker.share_proof(verify)
+    note("answers")
+    answers()
+    if worker.index == 0 and journal.read_text().count("part 0") == 2:
+        os.kill(supervisor, signal.SIGTERM)
+    time.sleep(0.5 if worker.index == 0 else 600)
+    os._exit(1)
+
+supervise(work, num_workers=2, on_ready=lambda: None, on_stop=lambda: None, stop_timeout_s=1, hang_timeout_s=60)
+"""
+
+
+def test_workers_share_the_proof_and_none_answers_before_all_of_it(tmp_path: Path) -> None:
+    """One that is started again proves everything by itself."""
+    journal = tmp_path / "journal"
+    subprocess.run([sys.executable, "-c", _SHARING, str(journal)], timeout=120, check=True, capture_output=True)
+    assert journal.read_text().split("\n")[:-1] == [
+        "part 0 of 2", "part 1 of 2", "answers", "answers", "part 0 of 1", "answers",
+    ]  # fmt: skip

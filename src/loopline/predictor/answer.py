@@ -104,6 +104,10 @@ class PredictorLike(Protocol):
         """The bundle's folder."""
 
     @property
+    def is_verified(self) -> bool:
+        """Whether `verify` found everything, or the part that it was asked for, as it should be."""
+
+    @property
     def output_names(self) -> tuple[str, ...]:
         """The names of an answer's outputs."""
 
@@ -122,5 +126,8 @@ class PredictorLike(Protocol):
     def predict_raw(self, raws: Sequence[bytes]) -> Sequence[Answer]:
         """Examples' bytes to answers in their order; raises `InvalidExample` for the first that is none."""
 
-    def verify(self) -> None:
-        """Predicts the raw reference inputs; raises `SkewError` where they do not give the expected outputs."""
+    def verify(self, *, part: int = 0, num_parts: int = 1) -> None:
+        """Predicts the raw reference inputs; raises `SkewError` where they do not give the expected outputs.
+
+        Of several that check the same bundle on one machine, each may take a part.
+        """

@@ -35,7 +35,7 @@ Array = NDArray[Any]
 
 
 class Predictor:
-    """An open bundle; every method is thread-safe, for nothing here changes after construction."""
+    """An open bundle; every method is thread-safe, for nothing but `is_verified` changes after construction."""
 
     @classmethod
     def open(cls, folder: Path, bundle: ModelBundle, *, num_threads: int = 0, engine: str | None = None) -> Predictor:
@@ -74,6 +74,7 @@ class Predictor:
             output.name: np.zeros([length or 1 for length in output.shape], np.float32) for output in bundle.outputs
         }
         self.output_names, _ = answer_outputs(bundle.task, self.postprocess(zeros), bundle.label_names)
+        self.is_verified = False
 
     def decode(self, raw: bytes) -> Array:
         """One example's bytes to an array of the pipeline's shape; raises `InvalidExample`, and nothing else."""
@@ -132,13 +133,15 @@ class Predictor:
             raise StateError(f"the graph of '{self.folder}' returned NaN or infinity in {', '.join(broken)}.")
         return outputs
 
-    def verify(self) -> None:
-        """Decodes and predicts the raw reference inputs as if they came from outside.
+    def verify(self, *, part: int = 0, num_parts: int = 1) -> None:
+        """Decodes and predicts the raw reference inputs as if they came from outside: all, or a part of them.
 
-        Raises `SkewError` where any step fails, an output differs by more than the bundle's tolerance, or a label
-        changes that the tolerance does not excuse.
+        Part n of N are every N-th from the n-th on, and one at least. Raises `SkewError` where any step fails, an
+        output differs by more than the bundle's tolerance, or a label changes that the tolerance does not excuse.
         """
-        raws, expected = read_reference(self.folder, self.bundle)
+        every, every_expected = read_reference(self.folder, self.bundle)
+        chosen = slice(part % len(every), None, num_parts)
+        raws, expected = every[chosen], {name: array[chosen] for name, array in every_expected.items()}
         tolerance = self.bundle.reference.tolerance
         try:
             actual = self.outputs([self.decode(raw) for raw in raws])
@@ -149,9 +152,10 @@ class Predictor:
         changed = num_changed_labels(actual[logits], expected[logits], tolerance=tolerance) if logits in expected else 0
         if not worst <= tolerance or changed:
             raise SkewError(
-                f"bundle '{self.folder}' does not reproduce its {len(raws)} reference predictions: outputs differ by "
-                f"{worst:.3g} (tolerance {tolerance:.3g}), {changed} labels changed."
+                f"bundle '{self.folder}' does not reproduce its reference predictions: outputs of {len(raws)} differ by"
+                f" {worst:.3g} (tolerance {tolerance:.3g}), {changed} labels changed."
             )
+        self.is_verified = True
 
     def _answer(self, outputs_K: NDArray[np.float32], embedding_D: NDArray[np.float32]) -> Answer:
         if self.bundle.task == "classification":

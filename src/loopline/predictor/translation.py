@@ -128,6 +128,7 @@ class TranslationPredictor:
         self.translator = translator
         self.role = role
         self.output_names = translator.output_names
+        self.is_verified = False
 
     def decode(self, raw: bytes) -> Ids:
         """One text's bytes to ids; raises `InvalidExample`, and nothing else."""
@@ -149,11 +150,11 @@ class TranslationPredictor:
         """Texts' bytes to answers in their order; raises `InvalidExample` for the first that is none."""
         return self.translator.predict_raw(raws)
 
-    def verify(self) -> None:
-        """Translates the golden sentences as if they came from outside.
+    def verify(self, *, part: int = 0, num_parts: int = 1) -> None:
+        """Translates the golden sentences as if they came from outside; whichever part is asked for, all of them.
 
-        Raises `SkewError` where that fails, where more of them change than the bundle allows, or where lengths, scores
-        or embeddings differ by more than its tolerances.
+        So many of them may change, which a part cannot tell. Raises `SkewError` where that fails, where more of them
+        change than the bundle allows, or where lengths, scores or embeddings differ by more than its tolerances.
         """
         raws, expected = read_reference(self.folder, self.bundle)
         golden = read_golden(read_file(self.folder, self.bundle, GOLDEN_FILE), origin=GOLDEN_FILE)
@@ -171,6 +172,7 @@ class TranslationPredictor:
                 f"bundle '{self.folder}' does not reproduce the lengths and embeddings of its {len(raws)} golden "
                 f"sentences: they differ by {worst:.3g} (tolerance {tolerance:.3g})."
             )
+        self.is_verified = True
 
 
 def embed_by(encoder: OnnxEngine) -> Embed:

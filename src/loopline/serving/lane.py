@@ -61,6 +61,7 @@ class OpenBundle:
             predictor.verify,
             interval_s=settings.verify_interval_s,
             on_change=lambda is_ready: on_ready(self, is_ready),
+            is_verified=predictor.is_verified,
         )
         self._settings = settings
         self._events = events

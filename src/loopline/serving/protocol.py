@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn import Config
@@ -56,11 +57,18 @@ class BoundedHttp(HttpToolsProtocol):
     """Uvicorn's own protocol, within limits."""
 
     def __init__(
-        self, *, head_timeout_s: float, config: Config, server_state: ServerState, app_state: dict[str, Any]
+        self,
+        *,
+        head_timeout_s: float,
+        on_lost: Callable[[], object],
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
     ) -> None:
-        """All but the first is what Uvicorn gives its protocols."""
+        """`on_lost` is called when the connection is gone; the last three are what Uvicorn gives its protocols."""
         super().__init__(config, server_state, app_state)
         self._head_timeout_s = head_timeout_s
+        self._on_lost = on_lost
         # Of the loop's clock, since when a head is waited for; None while none is.
         self._head_since_s: float | None = None
         # Of the connection, and of the request that is being read.
@@ -80,6 +88,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
         super().connection_lost(exc)
+        self._on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Refuses what goes on and on."""

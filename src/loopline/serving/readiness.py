@@ -1,4 +1,4 @@
-"""Ready means that the raw reference inputs were predicted as they should be, by this process, with this engine."""
+"""Ready means that the raw reference inputs were predicted as they should be, with this bundle, engine and machine."""
 
 from __future__ import annotations
 
@@ -15,19 +15,28 @@ class Readiness:
     """Verifies at the start and whenever predicting broke, again and again until it works."""
 
     def __init__(
-        self, verify: Callable[[], None], *, interval_s: float, on_change: Callable[[bool], None] = lambda _ready: None
+        self,
+        verify: Callable[[], None],
+        *,
+        interval_s: float,
+        on_change: Callable[[bool], None] = lambda _ready: None,
+        is_verified: bool = False,
     ) -> None:
         self._verify = verify
         self._interval_s = interval_s
         self._on_change = on_change
+        self._is_verified = is_verified
         self._broken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.is_ready = False
         self.reason = "the reference inputs are not predicted yet."
 
     async def start(self) -> None:
-        """Verifies once, then keeps watch in the background."""
-        await self._check()
+        """Verifies once, unless that was done already, then keeps watch in the background."""
+        if self._is_verified:
+            self._set(True, "")
+        else:
+            await self._check()
         self._task = asyncio.create_task(self._watch())
 
     async def close(self) -> None:

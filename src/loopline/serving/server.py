@@ -20,7 +20,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from loopline.core.errors import SkewError, StateError
+from loopline.core.errors import StateError
 from loopline.prediction_log import open_log_to_write, prepare_log
 from loopline.predictor import open_predictor
 from loopline.predictor.answer import PredictorLike
@@ -30,7 +30,6 @@ from loopline.serving.app import build_app
 from loopline.serving.frame import ACCESS_LOGGER
 from loopline.serving.lane import Bundles
 from loopline.serving.protocol import BoundedHttp
-from loopline.serving.readiness import Readiness
 from loopline.serving.settings import ServeSettings
 from loopline.serving.workers import ALONE, Worker, can_fork, num_cores, run_apart, supervise
 
@@ -76,11 +75,13 @@ def serve(
         def work(worker: Worker, on_started: Callable[[], None]) -> None:
             open_bundle = partial(open_predictor, num_threads=num_threads, engine=engine)
             bundles = None if find is None else Bundles(find, open_bundle)
-            # What it proves when it is opened, the service proves when it starts; once is enough.
-            opened = open_bundle(predictor, verify=False) if isinstance(predictor, Path) else predictor
+            opened = predictor
+            if isinstance(opened, Path):
+                opened = open_bundle(opened, verify=False)
+                worker.share_proof(opened.verify)
             with open_log_to_write(place, spool_folder=log_path.parent, max_spool_rows=settings.log_spool_rows) as log:
                 app = build_app(opened, settings, model=model, log=log, worker=worker, bundles=bundles)
-                _Server(app, settings, on_started, needs_proof=isinstance(predictor, Path)).run(sockets=[listener])
+                _Server(app, settings, on_started).run(sockets=[listener])
 
         if num_workers == 1:
             work(ALONE, partial(_announce, model, url, opens_page=settings.open))
@@ -149,9 +150,7 @@ def _configure_logging(settings: ServeSettings) -> None:
 class _Server(uvicorn.Server):
     """Tells when it answers, takes its share of the connections, and answers for a moment more once it shall stop."""
 
-    def __init__(
-        self, app: FastAPI, settings: ServeSettings, on_started: Callable[[], None], *, needs_proof: bool
-    ) -> None:
+    def __init__(self, app: FastAPI, settings: ServeSettings, on_started: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -170,7 +169,6 @@ class _Server(uvicorn.Server):
         self._worker: Worker = app.state.service.worker
         app.state.service.num_requests = lambda: len(self.server_state.tasks)
         self._on_started = on_started
-        self._needs_proof = needs_proof
         self._num_interrupts = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -192,10 +190,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets=[])
         if not self.started:
             return
-        readiness: Readiness = self._app.state.service.readiness
-        if self._needs_proof and not readiness.is_ready:
-            await self.lifespan.shutdown()
-            raise SkewError(readiness.reason)
         self._acceptors = [
             Acceptor(listener, self._connect, num_open=self._num_connections, worker=self._worker)
             for listener in sockets or ()
@@ -206,8 +200,7 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Every 0.1 s; True ends the server."""
-        for acceptor in self._acceptors:
-            acceptor.publish()
+        self._publish()
         self._worker.beat()
         return self._worker.is_orphan or await super().on_tick(counter)
 
@@ -228,11 +221,17 @@ class _Server(uvicorn.Server):
         protocol = partial(
             BoundedHttp,
             head_timeout_s=self._head_timeout_s,
+            on_lost=self._publish,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
         await asyncio.get_running_loop().connect_accepted_socket(protocol, accepted)
+
+    def _publish(self) -> None:
+        # At once: until its siblings know, they take more than their share of what comes next.
+        for acceptor in self._acceptors:
+            acceptor.publish()
 
     def _num_connections(self) -> int:
         return len(self.server_state.connections)

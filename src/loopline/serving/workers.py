@@ -21,12 +21,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from loopline.core.errors import LooplineError, StateError
 
@@ -35,8 +35,16 @@ _LOGGER = logging.getLogger(__name__)
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.1, 10.0
 # As a container sees its own control group (version 2): microseconds that it may compute in each period.
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+# How often a worker asks whether the others have proved their parts.
+_PROOF_POLL_S = 0.002
 # How much longer than its requests a worker may take to end before it is killed.
 _STOP_GRACE_S = 5.0
+
+
+class Verify(Protocol):
+    """Proves a bundle, or one of the parts that several processes share; raises where it is not as it should be."""
+
+    def __call__(self, *, part: int = 0, num_parts: int = 1) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,9 @@ class Worker:
     connections: memoryview | None = None
     # Shared as well: when each was last known to be alive, of `time.monotonic`; 0 before it answers.
     heartbeats: memoryview[float] | None = None
+    # Shared by workers that start together: which of them have proved their part of the bundle, 1 at their index. None
+    # for a process that proves all of it.
+    proofs: memoryview | None = None
     # The process to end with; None for a process that is alone.
     supervisor_id: int | None = None
 
@@ -58,6 +69,20 @@ class Worker:
         """Says that the event loop goes round."""
         if self.heartbeats is not None:
             self.heartbeats[self.index] = time.monotonic()
+
+    def share_proof(self, verify: Verify) -> None:
+        """Proves this worker's part, and returns once every worker proved its own: nobody answers before all is proved.
+
+        One that fails ends the server, and whoever waits here with it; one that is started later proves everything.
+        Raises what `verify` raises.
+        """
+        if self.proofs is None:
+            verify()
+            return
+        verify(part=self.index, num_parts=self.num_workers)
+        self.proofs[self.index] = 1
+        while 0 in self.proofs and not self.is_orphan:
+            time.sleep(_PROOF_POLL_S)
 
     @property
     def is_orphan(self) -> bool:
@@ -169,8 +194,9 @@ class _Supervisor:
         # Anonymous memory that forked processes share.
         self._connections = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("i")[:num_workers]
         self._heartbeats = memoryview(mmap.mmap(-1, 2 * mmap.PAGESIZE)).cast("d")[:num_workers]
+        proofs = memoryview(mmap.mmap(-1, mmap.PAGESIZE))[:num_workers]
         self._slots = [
-            _Slot(Worker(index, num_workers, folder, self._connections, self._heartbeats, os.getpid()))
+            _Slot(Worker(index, num_workers, folder, self._connections, self._heartbeats, proofs, os.getpid()))
             for index in range(num_workers)
         ]
         # Of `time.monotonic`, when the heartbeats were last looked at.
@@ -190,6 +216,9 @@ class _Supervisor:
             unready -= self._listen()
             if not unready and not self._has_started:
                 self._has_started = True
+                for slot in self._slots:
+                    # Whoever takes its place has nobody to share with.
+                    slot.worker = replace(slot.worker, proofs=None)
                 on_ready()
             self._kill_hanging()
             self._refill()
