@@ -17,10 +17,12 @@ import json
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,17 @@ def parse() -> argparse.Namespace:
     return options
 
 
+@dataclass(frozen=True)
+class Loop:
+    """A bare loop over the pictures, without any server."""
+
+    name: str
+    bundle: Path
+    python: Path = Path(sys.executable)
+    engine: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
 class Bench:
     """What is served, by whom, and what was found."""
 
@@ -128,14 +141,16 @@ class Bench:
 
     def measure(self) -> None:
         """Everything once."""
-        self.loop("loop, Pillow", self.bundle, {"MODEL": str(self.contracts["photos"])}, python=self.python)
-        self.loop("loop, float32", self.bundle)
-        self.loop("loop, optimized", self.fast, engine=self.options.engine)
+        model = {"MODEL": str(self.contracts["photos"])}
+        pillow = Loop("loop, Pillow", self.bundle, python=self.python, environment=model)
+        for num_processes in (NUM_CORES, 1):
+            self.run_loop(pillow, num_processes)
         engine = ("--engine", self.options.engine) if self.options.engine else ()
         ours = loopline_server("Loopline, float32", self.bundle, self.folder / "home")
         fast = loopline_server("Loopline, optimized", self.fast, self.folder / "home-fast", *engine)
-        self.serve(ours, self.bundle, "photos", self.options.concurrency)
-        self.serve(fast, self.fast, "photos", self.options.concurrency)
+        self.serve(ours, self.bundle, "photos", self.options.concurrency, beside=Loop("loop, float32", self.bundle))
+        beside = Loop("loop, optimized", self.fast, engine=self.options.engine)
+        self.serve(fast, self.fast, "photos", self.options.concurrency, beside=beside)
         self.overload(fast)
         for peer in self.peers("photos"):
             self.serve(peer, self.bundle, "photos", self.options.concurrency)
@@ -149,32 +164,28 @@ class Bench:
             found = [peer for peer in found if peer.name in ("FastAPI, async", "LitServe")]
         return [peer for peer in found if not self.options.only or peer.name in self.options.only]
 
-    def loop(
-        self,
-        name: str,
-        bundle: Path,
-        environment: dict[str, str] | None = None,
-        *,
-        python: Path = Path(sys.executable),
-        engine: str | None = None,
-    ) -> None:
-        """The bare loop on all cores, and on one."""
-        for num_processes in (NUM_CORES, 1):
-            command = [str(python), str(HERE / "loop.py"), str(bundle), str(self.folder / "photos")]
-            arguments = [str(self.options.seconds), str(num_processes), *([engine] if engine else [])]
-            said = subprocess.run(
-                [*command, *arguments],
-                env={**os.environ, **(environment or {})},
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-            found = json.loads(said)
-            self.note(name, f"rate/{num_processes}", found["rate"])
-            self.note(name, f"p50_ms/{num_processes}", found["p50_ms"])
+    def run_loop(self, loop: Loop, num_processes: int) -> dict[str, float]:
+        """The bare loop for a while: pictures a second of all processes, and the milliseconds of one picture."""
+        command = [str(loop.python), str(HERE / "loop.py"), str(loop.bundle), str(self.folder / "photos")]
+        arguments = [str(self.options.seconds), str(num_processes), *([loop.engine] if loop.engine else [])]
+        environment = {**os.environ, **loop.environment}
+        run = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=True)
+        found: dict[str, float] = json.loads(run.stdout)
+        for figure, value in found.items():
+            self.note(loop.name, f"{figure}/{num_processes}", value)
+        return found
 
-    def serve(self, server: Server, bundle: Path, subject: str, concurrency: Sequence[int]) -> None:
-        """One server from its start to its end, at every concurrency, if it answers as the bundle does."""
+    def run_beside(self, loop: Loop | None, connections: int) -> list[dict[str, float]]:
+        """The loop with as many processes as that many connections keep busy, where there is one."""
+        return [self.run_loop(loop, min(connections, NUM_CORES))] if loop else []
+
+    def serve(
+        self, server: Server, bundle: Path, subject: str, concurrency: Sequence[int], *, beside: Loop | None = None
+    ) -> None:
+        """One server from its start to its end, at every concurrency, if it answers as the bundle does.
+
+        The loop that it is held against runs right before each measurement and right after it.
+        """
         content_type, bodies = bodies_of(self.pictures[subject], kind=server.body)
         name = f"{server.name} ({subject})"
         script = self.script(name, server, content_type, bodies)
@@ -184,9 +195,14 @@ class Bench:
                 self.note(name, "first_answer_s", process.first_answer_s)
                 run_wrk(process.port, script, connections=4, seconds=1)
                 for index, connections in enumerate(concurrency):
-                    load = run_wrk(process.port, script, connections=connections, seconds=self.options.seconds)
                     again = "/again" if connections in concurrency[:index] else ""
+                    loops = self.run_beside(beside, connections)
+                    load = run_wrk(process.port, script, connections=connections, seconds=self.options.seconds)
                     self.keep(name, f"{connections}{again}", load)
+                    loops += self.run_beside(beside, connections)
+                    for figure in ("rate", "p50_ms") if loops else ():
+                        share = getattr(load, figure) / statistics.mean(loop[figure] for loop in loops)
+                        self.note(name, f"{figure}_of_loop/{connections}", share)
                 shared_once_mb, each_mb = process.memory_mb()
                 self.note(name, "memory_mb", shared_once_mb)
                 self.note(name, "memory_as_ps_mb", each_mb)
@@ -198,20 +214,22 @@ class Bench:
             print(f"{name}: {error}", flush=True)
 
     def overload(self, server: Server) -> None:
-        """Twice what the server carried just now, from connections that send at a fixed pace."""
-        rates = self.figures[f"{server.name} (photos)"]
-        peak = max(rates[f"rate/{connections}"][-1] for connections in self.options.concurrency)
+        """Twice what the server carries, from connections that send at a fixed pace, between two looks at that."""
         content_type, bodies = bodies_of(self.pictures["photos"], kind=server.body)
-        # One request a second each, or as much oftener as it takes.
-        connections = min(MAX_OVERLOAD_CONNECTIONS, max(1, round(2 * peak)))
-        delay_ms = max(1, round(1000 * connections / (2 * peak)))
-        name = f"{server.name} (overload)"
-        script = self.script(name, server, content_type, bodies, delay_ms=delay_ms)
+        name, seconds = f"{server.name} (overload)", self.options.seconds
+        full = self.script(name, server, content_type, bodies)
         shedding = Server(server.name, (*server.command, "--max-queue-size", "32"), server.environment)
         with running(shedding, content_type, bodies[0]) as process:
-            load = run_wrk(process.port, script, connections=connections, seconds=max(5, self.options.seconds))
+            run_wrk(process.port, full, connections=4, seconds=1)
+            before = run_wrk(process.port, full, connections=32, seconds=seconds).rate
+            # One request a second each, or as much oftener as it takes.
+            connections = min(MAX_OVERLOAD_CONNECTIONS, max(1, round(2 * before)))
+            delay_ms = max(1, round(1000 * connections / (2 * before)))
+            script = self.script(name, server, content_type, bodies, delay_ms=delay_ms)
+            load = run_wrk(process.port, script, connections=connections, seconds=max(5, seconds))
+            after = run_wrk(process.port, full, connections=32, seconds=seconds).rate
             self.keep(name, "overload", load)
-            self.note(name, "share_of_peak", load.good_rate / peak)
+            self.note(name, "share_of_peak", load.good_rate / statistics.mean([before, after]))
 
     def script(self, name: str, server: Server, content_type: str, bodies: list[bytes], *, delay_ms: int = 0) -> Path:
         folder = self.folder / "load" / f"{len(list((self.folder / 'load').glob('*')))}"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loopline.serving.accepting import Acceptor
+from loopline.serving.accepting import Acceptor, Surplus
 from loopline.serving.workers import ALONE, Worker
 
 
@@ -106,3 +107,23 @@ def test_closing_takes_what_waits_already() -> None:
                 client.close()
 
     asyncio.run(scenario())
+
+
+def test_who_has_too_many_lets_half_of_them_go() -> None:
+    """Of nine and two, three go, once the difference was seen twice; a sibling that hangs or is not there gets none."""
+
+    def num_taken(surplus: Surplus) -> int:
+        return sum(surplus.takes() for _ in range(20))
+
+    connections, heartbeats = memoryview(bytearray(12)).cast("i"), memoryview(bytearray(24)).cast("d")
+    surplus = Surplus(Worker(0, 3, Path(), connections, heartbeats))
+    connections[0], connections[1], connections[2] = 9, 2, 0
+    heartbeats[0], heartbeats[1], heartbeats[2] = time.monotonic(), time.monotonic(), time.monotonic() - 5
+    surplus.look()
+    assert num_taken(surplus) == 0
+    surplus.look()
+    assert num_taken(surplus) == 3
+    connections[1] = 8
+    surplus.look()
+    assert num_taken(surplus) == 0
+    assert not Surplus(ALONE).takes()

@@ -234,7 +234,8 @@ def test_on_one_core_quick_examples_take_turns_with_the_event_loop(
                 await asyncio.gather(*outcomes)
                 assert batcher.num_admitted == 0
 
-            monkeypatch.setattr("loopline.serving.batcher._TURN_MS", 30_000.0)
+            for name in ("_TURN_MS", "_SHORT_TURN_MS"):
+                monkeypatch.setattr(f"loopline.serving.batcher.{name}", 30_000.0)
             batcher._each_ms = deque([10_000.0] * 16, maxlen=16)
             monkeypatch.setattr("loopline.serving.batcher._QUICK_MS", 10_000.0)
             await submit(7)
@@ -249,6 +250,22 @@ def test_on_one_core_quick_examples_take_turns_with_the_event_loop(
             await submit(5)
             assert seen[0] == (here, 3)
             assert {name for name, _ in seen[1:]} == {"engine"}
+
+    asyncio.run(scenario())
+
+
+def test_turns_are_short_while_ever_more_waits(breakable: Any, picture: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each turn that finds more than any before it takes one example; from then on they take three."""
+    monkeypatch.setattr("loopline.serving.batcher._QUICK_MS", 10_000.0)
+    for name, turn_ms in (("_TURN_MS", 30_000.0), ("_SHORT_TURN_MS", 5.0)):
+        monkeypatch.setattr(f"loopline.serving.batcher.{name}", turn_ms)
+
+    async def scenario() -> None:
+        decode = partial(file_decoder(picture), breakable)
+        async with running(breakable, num_decode_threads=0) as batcher:
+            batcher._each_ms = deque([10_000.0] * 16, maxlen=16)
+            await asyncio.gather(*(batcher.submit(decode, timeout_s=10) for _ in range(8)))
+        assert breakable.batch_sizes == [1, 3, 3, 1]
 
     asyncio.run(scenario())
 

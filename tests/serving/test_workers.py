@@ -108,6 +108,8 @@ def test_a_killed_worker_comes_back(server: Server, body_of: Callable[..., bytes
         until(lambda: len(children(process.popen.pid)) == 2)
         so_far = len(statuses)
         until(lambda: len(statuses) > so_far + 200)
+        # It gets its share of clients that were connected before it was there.
+        until(lambda: min(num_connections(worker, process.port) for worker in children(process.popen.pid)) >= 3)
         may_end.set()
         for thread in threads:
             thread.join()

@@ -1,7 +1,8 @@
 """Who takes the next connection: of workers that share a listening socket, one that has no more than the others.
 
 Left to the system, whichever process wakes first takes a whole burst, and the cores next to it stay idle for as long as
-those connections stay open.
+those connections stay open. Where one has too many nevertheless, because others' have ended or it was alone for a
+while, it closes some with their next answer, and their clients come back to whoever has fewer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Awaitable, Callable
 
 from loopline.serving.workers import Worker
@@ -19,6 +21,8 @@ _LOGGER = logging.getLogger(__name__)
 _DEFER_S = 0.005
 # Out of file descriptors: others must end first.
 _EXHAUSTED_S = 0.1
+# Clients come back to a worker that was alive so shortly ago.
+_ALIVE_S = 1.0
 
 Connect = Callable[[socket.socket], Awaitable[object]]
 
@@ -98,3 +102,29 @@ class Acceptor:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _LOGGER.warning("a connection was lost before its first byte: %s", task.exception())
+
+
+class Surplus:
+    """How many of its connections a worker shall let go, so that it has about as many as the one that has fewest."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._last = 0
+        self._num_left = 0
+
+    def look(self) -> None:
+        """Compares; call it a few times a second. What is seen twice counts: a burst is shared out in less."""
+        counts, heartbeats = self._worker.connections, self._worker.heartbeats
+        if counts is None or heartbeats is None:
+            return
+        since_s, own = time.monotonic() - _ALIVE_S, counts[self._worker.index]
+        others = [count for count, alive_s in zip(counts, heartbeats, strict=True) if alive_s > since_s]
+        surplus = max(0, (own - min(others, default=own)) // 2)
+        self._num_left, self._last = min(surplus, self._last), surplus
+
+    def takes(self) -> bool:
+        """Whether the connection that is answered now is one too many; asked once for each answer."""
+        if not self._num_left:
+            return False
+        self._num_left -= 1
+        return True

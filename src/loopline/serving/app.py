@@ -13,10 +13,12 @@ from loopline import __version__
 from loopline.core.errors import InvalidExample
 from loopline.prediction_log import PredictionLog
 from loopline.predictor.answer import PredictorLike
+from loopline.serving.direct import Direct
 from loopline.serving.envelope import platform_routes
 from loopline.serving.frame import RequestFrame
-from loopline.serving.gate import Gate
-from loopline.serving.keys import ApiKeys, read_keys
+from loopline.serving.gate import Door, Gate
+from loopline.serving.inputs import TEXT
+from loopline.serving.keys import read_keys
 from loopline.serving.lane import Bundles
 from loopline.serving.page import asset_routes, docs_routes, page_routes
 from loopline.serving.rate_limit import RateLimit
@@ -25,7 +27,6 @@ from loopline.serving.refusals import Refusal
 from loopline.serving.routes import model_routes, refusal_of, refusals_of
 from loopline.serving.service import Service
 from loopline.serving.settings import ServeSettings
-from loopline.serving.shortcut import Layer, QuickFastAPI, Shortcut
 from loopline.serving.workers import ALONE, Worker
 
 
@@ -60,7 +61,7 @@ def build_app(
             if limit is not None:
                 limit.close()
 
-    app = QuickFastAPI(
+    app = FastAPI(
         title=f"Loopline: {model}",
         version=__version__,
         description=f"Predictions of `{predictor.bundle.name}`; answers and `GET /model` say which bundle made them.",
@@ -71,7 +72,6 @@ def build_app(
         openapi_url="/openapi.json" if settings.docs else None,
     )
     app.state.service = service
-    app.state.is_stopping = False
     routes = model_routes(service)
     # With keys, any route may refuse.
     refusals = refusals_of(401, 429) if keys else None
@@ -80,7 +80,11 @@ def build_app(
     _add_pages(app, service)
     for kind in (Refusal, InvalidExample, HTTPException):
         app.add_exception_handler(kind, _refused)
-    app.surround(_layers(service, keys, limit), shortcut=Shortcut(routes=routes.routes, refused=_refused))
+    door = Door(keys, limit) if keys else None
+    _add_layers(app, service, door)
+    # Texts come in lists, too, and take so long that no way to the engine is.
+    is_text = predictor.bundle.input_kind == TEXT
+    app.state.direct = None if is_text else Direct(service, door=door, has_cors=bool(settings.cors_origin))
     return app
 
 
@@ -95,21 +99,21 @@ def _add_pages(app: FastAPI, service: Service) -> None:
         app.include_router(page_routes(service.predictor.bundle))
 
 
-def _layers(service: Service, keys: ApiKeys, limit: RateLimit | None) -> list[Layer]:
-    """What stands before every route, the innermost first."""
-    layers: list[Layer] = []
-    if keys:
-        layers.append((Gate, {"keys": keys, "limit": limit, "health_route": service.settings.health_route}))
-    if service.settings.cors_origin:
+def _add_layers(app: FastAPI, service: Service, door: Door | None) -> None:
+    """Adds what stands before every route, the innermost first."""
+    settings = service.settings
+    if door is not None:
+        app.add_middleware(Gate, door=door, health_route=settings.health_route)
+    if settings.cors_origin:
         # A browser asks for leave without a key, and its page may read why a request was refused.
-        cors = {
-            "allow_origins": service.settings.cors_origin,
-            "allow_methods": ["GET", "POST"],
-            "allow_headers": ["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
-            "expose_headers": ["Retry-After", "X-Request-ID"],
-        }
-        layers.append((CORSMiddleware, cors))
-    return [*layers, (RequestFrame, {"telemetry": service.telemetry})]
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origin,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(RequestFrame, telemetry=service.telemetry)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from loopline.core.errors import InvalidExample, LooplineError, StateError
@@ -33,12 +34,16 @@ from loopline.serving.refusals import Refusal, not_ready, queue_full, timed_out
 from loopline.serving.settings import ServeSettings
 
 T = TypeVar("T")
+# Hears what came of something, once, in the event loop's thread; raises nothing.
+Then = Callable[[T | Exception], None]
 
 # How long an engine thread that hangs may hold up the end of the process.
 _JOIN_TIMEOUT_S = 5.0
-# The event loop's thread predicts only after so many batches in a row whose examples took so long at most, and then for
-# about so long at a time, or one example.
-_NUM_QUICK, _QUICK_MS, _TURN_MS = 16, 40.0, 10.0
+# The event loop's thread predicts only after so many batches in a row whose examples took so long at most.
+_NUM_QUICK, _QUICK_MS = 16, 40.0
+# And then for about so long at a time, or one example: to decode several and then predict them keeps caches warm, which
+# saves a twentieth.
+_TURN_MS, _SHORT_TURN_MS = 30.0, 5.0
 
 
 # Runs in a decoder thread; may raise `InvalidExample` or a `Refusal`.
@@ -58,22 +63,24 @@ class Outcome:
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
+class Job:
     """An example on its way; the threads fill in their parts."""
 
     decode: BoundDecode
-    outcome: asyncio.Future[Outcome]
+    then: Then[Outcome]
+    # Of the loop's clock.
+    deadline_s: float
     decoded: Decoded | None = None
     decode_ms: float = 0.0
     # Of `time.perf_counter`.
     ready_s: float = 0.0
     is_taken: bool = False
-    # Nobody waits for it any more: the threads pass over it.
+    # Nobody waits for it any more: the threads pass over it, and nobody hears of it.
     is_abandoned: bool = False
 
 
 # What became of a job; None where it was abandoned.
-_Result = tuple[_Job, Outcome | Exception | None]
+_Result = tuple[Job, Outcome | Exception | None]
 
 
 class Batcher:
@@ -95,7 +102,7 @@ class Batcher:
         self._settings = settings
         self._on_batch = on_batch
         self._on_failure = on_failure
-        self._ready: deque[_Job] = deque()
+        self._ready: deque[Job] = deque()
         self._num_undecoded = 0
         self._is_closed = False
         # Guards the three above.
@@ -104,7 +111,13 @@ class Batcher:
         self.num_admitted = 0
         self._settled = asyncio.Event()
         # Examples that wait for the event loop's own thread.
-        self._here: deque[_Job] = deque()
+        self._here: deque[Job] = deque()
+        # The most that have waited there since nothing did.
+        self._most_here = 0
+        # Everything that has not ended, and the timer of the first that will have waited too long.
+        self._waiting: set[Job] = set()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_s = 0.0
         # What an example took in each of the last batches, decoding included.
         self._each_ms: deque[float] = deque(maxlen=_NUM_QUICK)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -125,6 +138,10 @@ class Batcher:
                 while self.num_admitted:
                     self._settled.clear()
                     await self._settled.wait()
+        for job in list(self._waiting):
+            self._end(job, timed_out(self._settings.request_timeout_s))
+        if self._alarm is not None:
+            self._alarm.cancel()
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -138,16 +155,25 @@ class Batcher:
             raise queue_full(self._settings.max_queue_size)
 
     async def submit(self, decode: BoundDecode, *, timeout_s: float, is_alone: bool = False) -> Outcome:
+        """As `enqueue`, for whoever can wait; raises what `then` would hear."""
+        return await awaited(lambda then: self.enqueue(decode, then, timeout_s=timeout_s, is_alone=is_alone))
+
+    def enqueue(self, decode: BoundDecode, then: Then[Outcome], *, timeout_s: float, is_alone: bool = False) -> Job:
         """Decodes and predicts one example; `is_alone` says that nothing else waits for the calling thread.
 
-        Raises a 429 at once where there is no room, a 504 after `timeout_s`, a 503 where the engine fails, and whatever
-        `decode` raises.
+        Raises a 429 where there is no room. `then` hears the outcome, a 504 after `timeout_s`, a 503 where the engine
+        fails, or whatever `decode` raises; perhaps before this returns.
         """
         self.check_room(1)
-        job = _Job(decode, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        job = Job(decode, then, loop.time() + timeout_s)
         if is_alone and not self.num_admitted and self._is_quick():
-            return self._answer_now(job)
+            self._answer_now(job)
+            return job
         self.num_admitted += 1
+        self._waiting.add(job)
+        if self._alarm is None or job.deadline_s < self._alarm_s:
+            self._set_alarm(job.deadline_s)
         if self._decoders is not None:
             with self._changed:
                 self._num_undecoded += 1
@@ -156,54 +182,74 @@ class Batcher:
             self._wait_for_turn(job)
         else:
             self._put(job)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await job.outcome
-        except TimeoutError:
-            if job.is_taken:
+        return job
+
+    def _set_alarm(self, when_s: float) -> None:
+        """One timer for all: one of each request would cost more than its way through the queue."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_s = when_s
+        self._alarm = asyncio.get_running_loop().call_at(when_s, self._end_overdue)
+
+    def _end_overdue(self) -> None:
+        self._alarm = None
+        now_s = asyncio.get_running_loop().time()
+        for job in [each for each in self._waiting if each.deadline_s <= now_s]:
+            if job.is_taken and not job.is_abandoned:
+                timeout_s = self._settings.request_timeout_s
                 self._on_failure(StateError(f"the engine gave no answer within {timeout_s:.3g} s."))
-            raise timed_out(self._settings.request_timeout_s) from None
-        finally:
+            self._end(job, timed_out(self._settings.request_timeout_s))
+        if self._waiting:
+            self._set_alarm(min(each.deadline_s for each in self._waiting))
+
+    def _end(self, job: Job, result: Outcome | Exception) -> None:
+        """Says what became of a job to whoever still waits for it."""
+        self._waiting.discard(job)
+        if not job.is_abandoned:
             job.is_abandoned = True
-            # An error that passes here holds this frame, which must not hold the error: only the collector would end
-            # that, with the body and the picture of every request that is refused until it comes.
-            del job
+            job.then(result)
 
     def _is_quick(self) -> bool:
         """Whether an example may keep the event loop waiting."""
         return len(self._each_ms) == _NUM_QUICK and max(self._each_ms) <= _QUICK_MS
 
-    def _answer_now(self, job: _Job) -> Outcome:
+    def _answer_now(self, job: Job) -> None:
         """In the event loop's thread."""
         job.ready_s = time.perf_counter()
         ((_, result),) = self._results_of([job])
-        if not isinstance(result, Outcome):
-            raise result or StateError("the example was abandoned.")
-        return result
+        if result is not None:
+            self._end(job, result)
 
-    def _wait_for_turn(self, job: _Job) -> None:
+    def _wait_for_turn(self, job: Job) -> None:
         job.ready_s = time.perf_counter()
         self._here.append(job)
         if len(self._here) == 1 and self._loop is not None:
             self._loop.call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
-        """In the event loop's thread: some of what waits for it; then the loop does what else there is."""
-        most = min(self._settings.max_batch_size, max(1, int(_TURN_MS / max(self._each_ms))))
-        self._settle(self._results_of([self._here.popleft() for _ in range(min(len(self._here), most))]))
+        """In the event loop's thread: some of what waits for it; then the loop does what else there is.
+
+        While ever more waits, turns are short: clients are coming, and who is let in late is answered late.
+        """
+        waiting = len(self._here)
+        turn_ms = _SHORT_TURN_MS if waiting > self._most_here else _TURN_MS
+        self._most_here = max(self._most_here, waiting)
+        most = min(self._settings.max_batch_size, max(1, int(turn_ms / max(self._each_ms))))
+        self._settle(self._results_of([self._here.popleft() for _ in range(min(waiting, most))]))
         if self._here and self._loop is not None and self._is_quick():
             self._loop.call_soon(self._take_turn)
             return
+        self._most_here = 0
         while self._here:
             self._put(self._here.popleft())
 
-    def _put(self, job: _Job) -> None:
+    def _put(self, job: Job) -> None:
         with self._changed:
             job.ready_s = time.perf_counter()
             self._ready.append(job)
             self._changed.notify()
 
-    def _prepare(self, job: _Job) -> None:
+    def _prepare(self, job: Job) -> None:
         """In a decoder thread."""
         error = _decode(job)
         with self._changed:
@@ -228,7 +274,7 @@ class Batcher:
             self._deliver(self._results_of(jobs))
         return bool(jobs)
 
-    def _results_of(self, jobs: list[_Job]) -> list[_Result]:
+    def _results_of(self, jobs: list[Job]) -> list[_Result]:
         """Decodes what is not decoded yet and predicts, in whichever thread."""
         started_s = time.perf_counter()
         errors = {job: _decode(job) for job in jobs if job.decoded is None}
@@ -242,7 +288,7 @@ class Batcher:
         self._each_ms.append(1000 * (time.perf_counter() - started_s) / len(jobs))
         return results
 
-    def _take(self) -> list[_Job]:
+    def _take(self) -> list[Job]:
         """The next batch, oldest first; empty only at the end."""
         settings = self._settings
         with self._changed:
@@ -258,7 +304,7 @@ class Batcher:
             job.is_taken = True
         return jobs
 
-    def _infer(self, jobs: list[_Job]) -> list[tuple[_Job, Outcome | Exception]]:
+    def _infer(self, jobs: list[Job]) -> list[tuple[Job, Outcome | Exception]]:
         started_s = time.perf_counter()
         decoded = [job.decoded for job in jobs if job.decoded is not None]
         try:
@@ -290,15 +336,32 @@ class Batcher:
         self.num_admitted -= len(results)
         self._settled.set()
         for job, value in results:
-            if job.outcome.done() or value is None:
-                continue
-            if isinstance(value, Exception):
-                job.outcome.set_exception(value)
-            else:
-                job.outcome.set_result(value)
+            self._waiting.discard(job)
+            if value is not None:
+                self._end(job, value)
 
 
-def _decode(job: _Job) -> Exception | None:
+async def awaited(begin: Callable[[Then[T]], Job]) -> T:
+    """What `then` hears of the job that `begin` makes; raises it where it is an error. Cancelled, it ends the job."""
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    job = begin(partial(_settle, future))
+    try:
+        return await future
+    finally:
+        job.is_abandoned = True
+        # An error that passes here holds this frame, which must not hold the error: only the collector would end that,
+        # with the body and the picture of every request that is refused until it comes.
+        del future, job
+
+
+def _settle(future: asyncio.Future[T], result: T | Exception) -> None:
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+def _decode(job: Job) -> Exception | None:
     """Fills in what a job decodes to; what is wrong with it, where it gives nothing."""
     started_s = time.perf_counter()
     error: Exception | None = None

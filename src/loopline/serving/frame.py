@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import secrets
 import time
-import uuid
 from typing import TYPE_CHECKING
 
 from loopline.serving.gate import send_refusal
@@ -29,7 +29,7 @@ _METHODS = {"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}
 
 
 class RequestFrame:
-    """ASGI middleware; routes find `request_id` and `started_s` (of `time.perf_counter`) in the request's state."""
+    """ASGI middleware; routes find what `begin_request` puts into the request's state."""
 
     def __init__(self, app: ASGIApp, *, telemetry: Telemetry) -> None:
         self._app = app
@@ -40,8 +40,7 @@ class RequestFrame:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, started_s = _request_id(scope), time.perf_counter()
-        scope.setdefault("state", {}).update(request_id=request_id, started_s=started_s)
+        request_id = begin_request(scope)
         status = 0
 
         async def counted(message: Message) -> None:
@@ -49,7 +48,7 @@ class RequestFrame:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message.get("headers", []), (_HEADER, request_id.encode())]
-                if scope["app"].state.is_stopping:
+                if scope["app"].state.service.is_last():
                     # So that no client sends its next request into a connection that is about to close.
                     headers.append((b"connection", b"close"))
                 message["headers"] = headers
@@ -64,25 +63,31 @@ class RequestFrame:
                 raise
             await send_refusal(unexpected(), request_id, counted)
         finally:
-            self._count(scope, request_id, status, started_s)
-
-    def _count(self, scope: Scope, request_id: str, status: int, started_s: float) -> None:
-        route = getattr(scope.get("route"), "path_format", "other")
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._telemetry.requests.labels(route, method, str(status)).inc()
-        if _ACCESS.isEnabledFor(logging.INFO):
-            line = {
-                "request_id": request_id,
-                "method": method,
-                "route": route,
-                "status": status,
-                "ms": round(1000 * (time.perf_counter() - started_s), 2),
-            }
-            if "key" in scope["state"]:
-                line["key"] = scope["state"]["key"]
-            _ACCESS.info(json.dumps(line))
+            route = getattr(scope.get("route"), "path_format", "other")
+            count_request(self._telemetry, scope, route=route, status=status)
 
 
-def _request_id(scope: Scope) -> str:
+def begin_request(scope: Scope) -> str:
+    """Puts `request_id` and `started_s` (of `time.perf_counter`) into a request's state; returns the id."""
     given = next((value for name, value in scope["headers"] if name == _HEADER), b"")
-    return str(given.decode()) if _ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+    request_id = str(given.decode()) if _ACCEPTED_ID.fullmatch(given) else secrets.token_hex(16)
+    scope.setdefault("state", {}).update(request_id=request_id, started_s=time.perf_counter())
+    return request_id
+
+
+def count_request(telemetry: Telemetry, scope: Scope, *, route: str, status: int) -> None:
+    """Counts a request that was begun and has its answer, and writes its line into the access log."""
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    telemetry.requests.labels(route, method, str(status)).inc()
+    if _ACCESS.isEnabledFor(logging.INFO):
+        state = scope["state"]
+        line = {
+            "request_id": state["request_id"],
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(1000 * (time.perf_counter() - state["started_s"]), 2),
+        }
+        if "key" in state:
+            line["key"] = state["key"]
+        _ACCESS.info(json.dumps(line))

@@ -17,19 +17,35 @@ _OPEN = {"/", "/healthz", "/readyz", "/docs", "/ui"}
 _OPEN_FOLDER = "/ui/"
 
 
+class Door:
+    """Decides who may pass."""
+
+    def __init__(self, keys: ApiKeys, limit: RateLimit | None) -> None:
+        self._keys = keys
+        self._limit = limit
+
+    def refusal(self, scope: Scope) -> Refusal | None:
+        """Why a request may not pass; asked once for each, for the key's rate counts it. Names the key in its state."""
+        index = self._keys.holder(_key_of(scope))
+        if index is None:
+            return no_key()
+        scope["state"]["key"] = self._keys.names[index]
+        wait_s = 0.0 if self._limit is None else self._limit.wait_s(index)
+        return too_often(math.ceil(wait_s)) if wait_s else None
+
+
 class Gate:
     """ASGI middleware inside the request frame; the frame's log finds the key's name in the request's state."""
 
-    def __init__(self, app: ASGIApp, *, keys: ApiKeys, limit: RateLimit | None, health_route: str | None) -> None:
+    def __init__(self, app: ASGIApp, *, door: Door, health_route: str | None) -> None:
         self._app = app
+        self._door = door
         self._open = {*_OPEN, health_route}
-        self._keys = keys
-        self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets a request pass, or refuses it before its body is read."""
         if scope["type"] == "http" and not self._is_open(scope["path"]):
-            refusal = self._refusal(scope)
+            refusal = self._door.refusal(scope)
             if refusal is not None:
                 await send_refusal(refusal, scope["state"]["request_id"], send)
                 return
@@ -37,14 +53,6 @@ class Gate:
 
     def _is_open(self, path: str) -> bool:
         return path in self._open or path.startswith(_OPEN_FOLDER)
-
-    def _refusal(self, scope: Scope) -> Refusal | None:
-        index = self._keys.holder(_key_of(scope))
-        if index is None:
-            return no_key()
-        scope["state"]["key"] = self._keys.names[index]
-        wait_s = 0.0 if self._limit is None else self._limit.wait_s(index)
-        return too_often(math.ceil(wait_s)) if wait_s else None
 
 
 async def send_refusal(refusal: Refusal, request_id: str, send: Send) -> None:

@@ -8,13 +8,17 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from loopline.serving.direct import Direct, Exchange
 from loopline.serving.refusals import Refusal, head_too_large, head_too_slow, no_http
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 # Of one request beside its body: line, headers, the sizes of chunks, trailers. More than the most that is read at once,
 # which may hold several requests.
@@ -61,16 +65,23 @@ class BoundedHttp(HttpToolsProtocol):
         *,
         head_timeout_s: float,
         on_lost: Callable[[], object],
+        direct: Direct | None = None,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
     ) -> None:
-        """`on_lost` is called when the connection is gone; the last three are what Uvicorn gives its protocols."""
+        """`on_lost` is called when the connection is gone; the last three are what Uvicorn gives its protocols.
+
+        What `direct` opens is answered without the application; `head_timeout_s` is for the body of that, too.
+        """
         super().__init__(config, server_state, app_state)
         self._head_timeout_s = head_timeout_s
         self._on_lost = on_lost
-        # Of the loop's clock, since when a head is waited for; None while none is.
-        self._head_since_s: float | None = None
+        self._direct = direct
+        # The last that was opened.
+        self._exchange: Exchange | None = None
+        # Of the loop's clock, since when its body or a head is waited for; None while nothing is.
+        self._since_s: float | None = None
         # Of the connection, and of the request that is being read.
         self._num_delivered_bytes = 0
         self._num_body_bytes = 0
@@ -80,7 +91,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as Uvicorn's
         """Begins to wait for the first head."""
         super().connection_made(_InOnePiece(transport, self.loop))  # type: ignore[arg-type] # as good as one
-        self._head_since_s = self.loop.time()
+        self._since_s = self.loop.time()
         self._patience = self.loop.call_later(self._head_timeout_s, self._check_patience)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -88,6 +99,9 @@ class BoundedHttp(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
         super().connection_lost(exc)
+        if self._exchange is not None:
+            self._exchange.cut_off()
+            self._exchange = None
         self._on_lost()
 
     def data_received(self, data: bytes) -> None:
@@ -102,19 +116,38 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Counts anew."""
         super().on_message_begin()
-        self._head_since_s = self.loop.time()
+        self._since_s = self.loop.time()
         self._num_body_bytes = self._num_overhead_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """From here on the routes watch the time."""
-        self._head_since_s = None
+        """From here on the routes watch the time, unless no route is asked."""
+        self._since_s = None
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Counts what is body."""
         self._num_delivered_bytes += len(body)
         self._num_body_bytes += len(body)
-        super().on_body(body)
+        if self._exchange is not None and self._exchange.wants_body:
+            self._exchange.add(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Has the body answered that was waited for."""
+        super().on_message_complete()
+        if self._exchange is not None and self._exchange.wants_body:
+            self._since_s = None
+            self._exchange.complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        # What had to wait for the request before it may have its body already, or a part of it.
+        is_new = cycle is self.cycle and cycle.more_body and not cycle.body
+        exchange = self._direct.open(cycle) if self._direct is not None and is_new else None
+        if exchange is None:
+            super()._start_asgi_task(cycle, app)
+        elif not cycle.response_complete:
+            self._exchange, self._since_s = exchange, self.loop.time()
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is refused in the shape of every refusal."""
@@ -123,12 +156,14 @@ class BoundedHttp(HttpToolsProtocol):
     def _check_patience(self) -> None:
         """Once per time-out and not per request: a timer of each would cost more than the rest of this class."""
         rest_s = self._head_timeout_s
-        if self._head_since_s is not None:
-            rest_s -= self.loop.time() - self._head_since_s
-        if rest_s <= 0:
-            self._refuse(head_too_slow(self._head_timeout_s))
-        else:
+        if self._since_s is not None:
+            rest_s -= self.loop.time() - self._since_s
+        if rest_s > 0:
             self._patience = self.loop.call_later(rest_s, self._check_patience)
+        elif self._exchange is not None and self._exchange.wants_body:
+            self._exchange.time_out()
+        else:
+            self._refuse(head_too_slow(self._head_timeout_s))
 
     def _refuse(self, refusal: Refusal) -> None:
         if self.transport.is_closing():

@@ -94,6 +94,11 @@ def body_cut_off() -> Refusal:
     return Refusal(400, "body_cut_off", "the connection ended before the body did.", headers=_CLOSE)
 
 
+def client_gone() -> Refusal:
+    """499, as nginx counts it: the client went away before its answer came."""
+    return Refusal(499, "client_gone", "the connection ended before the answer came.", headers=_CLOSE)
+
+
 def no_http() -> Refusal:
     """400: bytes that are no request."""
     return Refusal(400, "malformed_request", "that is no HTTP request.", headers=_CLOSE)

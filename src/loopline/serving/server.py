@@ -25,8 +25,9 @@ from loopline.prediction_log import open_log_to_write, prepare_log
 from loopline.predictor import open_predictor
 from loopline.predictor.answer import PredictorLike
 from loopline.predictor.choosing import choose_engine
-from loopline.serving.accepting import Acceptor
+from loopline.serving.accepting import Acceptor, Surplus
 from loopline.serving.app import build_app
+from loopline.serving.direct import Direct
 from loopline.serving.frame import ACCESS_LOGGER
 from loopline.serving.lane import Bundles
 from loopline.serving.protocol import BoundedHttp
@@ -167,7 +168,10 @@ class _Server(uvicorn.Server):
         self._app = app
         self._head_timeout_s = settings.request_timeout_s
         self._worker: Worker = app.state.service.worker
-        app.state.service.num_requests = lambda: len(self.server_state.tasks)
+        app.state.service.num_requests = self._num_requests
+        self._is_stopping = False
+        self._surplus = Surplus(self._worker)
+        app.state.service.is_last = self._is_last
         self._on_started = on_started
         self._num_interrupts = 0
 
@@ -201,7 +205,9 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Every 0.1 s; True ends the server."""
         self._publish()
+        self._app.state.service.telemetry.look()
         self._worker.beat()
+        self._surplus.look()
         return self._worker.is_orphan or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -212,7 +218,7 @@ class _Server(uvicorn.Server):
         for acceptor in self._acceptors:
             acceptor.close()
         # Only now: a client whose connection ends comes back, and must find the door closed, not closing.
-        self._app.state.is_stopping = True
+        self._is_stopping = True
         await asyncio.sleep(_DRAIN_S)
         await super().shutdown()
 
@@ -222,6 +228,7 @@ class _Server(uvicorn.Server):
             BoundedHttp,
             head_timeout_s=self._head_timeout_s,
             on_lost=self._publish,
+            direct=self._app.state.direct,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
@@ -232,6 +239,13 @@ class _Server(uvicorn.Server):
         # At once: until its siblings know, they take more than their share of what comes next.
         for acceptor in self._acceptors:
             acceptor.publish()
+
+    def _num_requests(self) -> int:
+        direct: Direct | None = self._app.state.direct
+        return len(self.server_state.tasks) + (0 if direct is None else direct.num_open)
+
+    def _is_last(self) -> bool:
+        return self._is_stopping or self._surplus.takes()
 
     def _num_connections(self) -> int:
         return len(self.server_state.connections)

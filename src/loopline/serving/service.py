@@ -12,13 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from loopline.core.errors import ConfigError, StateError, UnknownName
 from loopline.core.records import Prediction, Record
 from loopline.prediction_log import LogRow, PredictionLog, float32_bytes, microseconds
 from loopline.predictor.answer import PredictorLike
-from loopline.serving.batcher import Outcome
+from loopline.serving.batcher import Job, Outcome, Then, awaited
 from loopline.serving.inputs import Decode
 from loopline.serving.lane import Bundles, Lane, LaneEvents, OpenBundle, check_same_question
 from loopline.serving.log_writer import COMMIT_INTERVAL_S, LogWriter
@@ -33,6 +33,8 @@ from loopline.serving.traffic import Shadow, Traffic, parse_split
 from loopline.serving.watch import AliasWatch, is_alias
 from loopline.serving.workers import ALONE, Worker
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Given:
@@ -44,6 +46,14 @@ class Given:
     decode: Decode
     # Whether it is all that its request asks.
     is_whole: bool = False
+
+
+class _Asked(NamedTuple):
+    """What a bundle said, and what it took."""
+
+    bundle: OpenBundle
+    outcome: Outcome
+    timings: Timings
 
 
 class Service:
@@ -70,6 +80,8 @@ class Service:
         self.pending = PendingBytes(settings.max_pending_bytes)
         # How many requests this process works on; whoever speaks HTTP knows and says it.
         self.num_requests: Callable[[], int] = lambda: sys.maxsize
+        # Whether the answer that is about to be sent is the last one of its connection; asked once for each.
+        self.is_last: Callable[[], bool] = lambda: False
         self._bundles = bundles
         self._lanes: dict[str, Lane] = {}
         self.champion = self._add_lane(model, predictor)
@@ -110,6 +122,7 @@ class Service:
             on_dropped=telemetry.rows_dropped.inc,
         )
         telemetry.watch_log(lambda: self.log.num_waiting)
+        telemetry.watch_queue(self._num_admitted)
         for lane in self._lanes.values():
             await lane.start()
         self._watches = [
@@ -140,23 +153,25 @@ class Service:
         current.batcher.check_room(num_examples)
 
     async def answer(self, given: Given) -> PredictAnswer:
-        """Decodes, predicts and logs one example.
+        """As `begin`, for whoever can wait; raises what `then` would hear."""
+        return await awaited(partial(self.begin, given))
 
-        Raises `InvalidExample` for one that is none, a 429 where there is no room, a 504 where it takes too long,
-        a 503 where predicting fails.
+    def begin(self, given: Given, then: Then[PredictAnswer]) -> Job:
+        """Decodes, predicts and logs one example; raises a 429 where there is no room.
+
+        `then` hears the answer, an `InvalidExample` for one that is none, a 504 where it takes too long, a 503 where
+        predicting fails.
         """
         lane = self._traffic.lane_of(given.request_id)
-        depth = self.telemetry.queue_depth
-        depth.inc()
-        try:
-            bundle, outcome, timings = await self._ask(given, lane)
-        finally:
-            depth.dec()
+        return self._ask(given, lane, partial(self._answer, given, lane), then)
+
+    def _answer(self, given: Given, lane: Lane, asked: _Asked) -> PredictAnswer:
+        bundle, outcome, timings = asked
         self._count(outcome, timings)
         if self._shadow is not None and self._shadow.lane is not lane:
             # From now on its time counts: its answer is late by as much as the other one took.
             again = Given(given.request_id, time.perf_counter(), given.decode)
-            self._shadow.show(given.request_id, partial(self._ask, again))
+            self._shadow.show(given.request_id, partial(self._watch, again))
         return bundle.task.prediction_kind(
             request_id=given.request_id,
             model=lane.model,
@@ -165,6 +180,10 @@ class Service:
             timings_ms=timings,
             **bundle.task.fields(outcome.answer),
         )
+
+    async def _watch(self, given: Given, lane: Lane) -> _Asked:
+        """What a challenger says that nobody waits for."""
+        return await awaited(partial(self._ask, given, lane, lambda asked: asked))
 
     def keep(self, feedback: FeedbackBody) -> Record:
         """Keeps what became known of an answer; blocks on the disk. Raises a 404, a 422, or a 503 without the log."""
@@ -203,13 +222,25 @@ class Service:
             self._add_lane(reference, predictor)
         return self._lanes[reference]
 
-    async def _ask(self, given: Given, lane: Lane) -> tuple[OpenBundle, Outcome, Timings]:
-        """One example through one lane and into the log."""
+    def _ask(self, given: Given, lane: Lane, finish: Callable[[_Asked], T], then: Then[T]) -> Job:
+        """One example through one lane and into the log; `then` hears what `finish` makes of it."""
         bundle = lane.current
+
+        def ended(outcome: Outcome | Exception) -> None:
+            result: T | Exception
+            try:
+                result = outcome if isinstance(outcome, Exception) else finish(self._kept(given, lane, bundle, outcome))
+            except Exception as error:  # noqa: BLE001 - a defect, carried to whoever asked
+                result = error
+            then(result)
+
         rest_s = given.started_s + self.settings.request_timeout_s - time.perf_counter()
-        decode = partial(given.decode, bundle.predictor)
         is_alone = given.is_whole and self.num_requests() == 1
-        outcome = await bundle.batcher.submit(decode, timeout_s=max(rest_s, 0.0), is_alone=is_alone)
+        decode = partial(given.decode, bundle.predictor)
+        return bundle.batcher.enqueue(decode, ended, timeout_s=max(rest_s, 0.0), is_alone=is_alone)
+
+    def _kept(self, given: Given, lane: Lane, bundle: OpenBundle, outcome: Outcome) -> _Asked:
+        """An outcome with its times, on its way into the log."""
         timings = Timings(
             decode_ms=outcome.decode_ms,
             queue_ms=outcome.queue_ms,
@@ -217,7 +248,7 @@ class Service:
             total_ms=1000 * (time.perf_counter() - given.started_s),
         )
         self.writer.put(self._row(given.request_id, lane.model, bundle, outcome, timings))
-        return bundle, outcome, timings
+        return _Asked(bundle, outcome, timings)
 
     def _batch_ran(self, size: int) -> None:
         self.telemetry.batch_size.observe(size)
@@ -230,6 +261,9 @@ class Service:
 
     def _challenger_turned(self, is_ready: bool) -> None:
         self.telemetry.challenger_ready.set(is_ready)
+
+    def _num_admitted(self) -> int:
+        return sum(lane.current.batcher.num_admitted for lane in self._lanes.values())
 
     def _count(self, outcome: Outcome, timings: Timings) -> None:
         self.telemetry.count(outcome.answer)

@@ -64,7 +64,7 @@ class Telemetry:
         self.challenger_ready = self._gauge(
             "loopline_challenger_ready", "1 while the challengers predict theirs; 0 where there is none.", mode="min"
         )
-        self.queue_depth = self._gauge("loopline_queue_depth", "Examples that are accepted and not answered yet.")
+        self._queue_depth = self._gauge("loopline_queue_depth", "Examples that are accepted and not answered yet.")
         self.rows_written = self._counter("loopline_log_rows_written", "Predictions written to the log.")
         self.rows_dropped = self._counter("loopline_log_rows_dropped", "Predictions that the log could not take.")
         # All workers share the file in which they wait.
@@ -78,8 +78,9 @@ class Telemetry:
             "loopline_shadowed", "Requests that a challenger saw, too, by what became of them.", ["outcome"]
         )
         self._num_waiting: Callable[[], int] | None = None
+        self._num_admitted: Callable[[], int] = lambda: 0
         # What a killed worker had in its queue died with it.
-        self.queue_depth.set(0)
+        self._queue_depth.set(0)
         self._begin_series(bundle, task)
 
     def _begin_series(self, bundle: ModelBundle, task: TaskInterface[Any, Any]) -> None:
@@ -114,10 +115,19 @@ class Telemetry:
         """Asks how many rows wait whenever the metrics are read."""
         self._num_waiting = num_waiting
 
+    def watch_queue(self, num_admitted: Callable[[], int]) -> None:
+        """Asks how many examples are in work whenever the metrics are read or `look` is called."""
+        self._num_admitted = num_admitted
+
+    def look(self) -> None:
+        """Keeps what changes with every request where siblings read it; call it now and then."""
+        self._queue_depth.set(self._num_admitted())
+
     def text(self) -> bytes:
         """All metrics in Prometheus' text format, of all workers; blocks on the disk."""
         if self._num_waiting is not None:
             self._rows_waiting.set(self._num_waiting())
+        self.look()
         if self._shared_folder is None:
             return generate_latest(self.registry)
         everybody = CollectorRegistry()
