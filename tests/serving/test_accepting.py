@@ -110,7 +110,10 @@ def test_closing_takes_what_waits_already() -> None:
 
 
 def test_who_has_too_many_lets_half_of_them_go() -> None:
-    """Of nine and two, three go, once the difference was seen twice; a sibling that hangs or is not there gets none."""
+    """Of nine and two, three go, once the difference was seen twice; a sibling that hangs gets none.
+
+    Where many have two and one has none, each lets one go.
+    """
 
     def num_taken(surplus: Surplus) -> int:
         return sum(surplus.takes() for _ in range(20))
@@ -126,4 +129,8 @@ def test_who_has_too_many_lets_half_of_them_go() -> None:
     connections[1] = 8
     surplus.look()
     assert num_taken(surplus) == 0
+    connections[0], connections[1], connections[2], heartbeats[2] = 2, 2, 0, time.monotonic()
+    surplus.look()
+    surplus.look()
+    assert num_taken(surplus) == 1
     assert not Surplus(ALONE).takes()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -105,7 +106,7 @@ class Acceptor:
 
 
 class Surplus:
-    """How many of its connections a worker shall let go, so that it has about as many as the one that has fewest."""
+    """How many of its connections a worker shall let go, so that all have about as many."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -118,8 +119,9 @@ class Surplus:
         if counts is None or heartbeats is None:
             return
         since_s, own = time.monotonic() - _ALIVE_S, counts[self._worker.index]
-        others = [count for count, alive_s in zip(counts, heartbeats, strict=True) if alive_s > since_s]
-        surplus = max(0, (own - min(others, default=own)) // 2)
+        every = [count for count, alive_s in zip(counts, heartbeats, strict=True) if alive_s > since_s] or [own]
+        # One at least, where all have a few and somebody has none.
+        surplus = max(1, own - math.ceil(sum(every) / len(every))) if own - min(every) >= 2 else 0
         self._num_left, self._last = min(surplus, self._last), surplus
 
     def takes(self) -> bool:

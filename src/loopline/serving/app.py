@@ -82,7 +82,7 @@ def build_app(
         app.add_exception_handler(kind, _refused)
     door = Door(keys, limit) if keys else None
     _add_layers(app, service, door)
-    # Texts come in lists, too, and take so long that no way to the engine is.
+    # Texts come in lists, too, and take so long that the way to the engine does not count.
     is_text = predictor.bundle.input_kind == TEXT
     app.state.direct = None if is_text else Direct(service, door=door, has_cors=bool(settings.cors_origin))
     return app
