@@ -205,6 +205,10 @@ def test_who_is_alone_is_answered_in_the_loops_thread_once_answers_are_known_to_
             assert (threads[-1], outcome.batch_size) == (here, 1)
             await batcher.submit(decode, timeout_s=10)
             assert threads[-1] == "engine"
+            # A hiccup of the machine is no slow model.
+            batcher._each_ms.extend([1.0, 150.0, 1.0])
+            await batcher.submit(decode, timeout_s=10, is_alone=True)
+            assert threads[-1] == here
             batcher._each_ms.append(1000.0)
             await batcher.submit(decode, timeout_s=10, is_alone=True)
             assert threads[-1] == "engine"
@@ -255,17 +259,21 @@ def test_on_one_core_quick_examples_take_turns_with_the_event_loop(
 
 
 def test_turns_are_short_while_ever_more_waits(breakable: Any, picture: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each turn that finds more than any before it takes one example; from then on they take three."""
-    monkeypatch.setattr("loopline.serving.batcher._QUICK_MS", 10_000.0)
-    for name, turn_ms in (("_TURN_MS", 30_000.0), ("_SHORT_TURN_MS", 5.0)):
-        monkeypatch.setattr(f"loopline.serving.batcher.{name}", turn_ms)
+    """A turn that finds more than any before it takes one example, as does the next; from then on they take three."""
+    settings = {"_QUICK_MS": 10_000.0, "_TURN_MS": 30_000.0, "_SHORT_TURN_MS": 5.0, "_NUM_SHORT": 2, "_QUIET_S": 0.0}
+    for name, value in settings.items():
+        monkeypatch.setattr(f"loopline.serving.batcher.{name}", value)
 
     async def scenario() -> None:
         decode = partial(file_decoder(picture), breakable)
         async with running(breakable, num_decode_threads=0) as batcher:
             batcher._each_ms = deque([10_000.0] * 16, maxlen=16)
             await asyncio.gather(*(batcher.submit(decode, timeout_s=10) for _ in range(8)))
-        assert breakable.batch_sizes == [1, 3, 3, 1]
+            assert breakable.batch_sizes == [1, 1, 3, 3]
+            # Quiet since: as many again are as many more.
+            batcher._each_ms = deque([10_000.0] * 16, maxlen=16)
+            await asyncio.gather(*(batcher.submit(decode, timeout_s=10) for _ in range(4)))
+        assert breakable.batch_sizes[4:] == [1, 1, 2]
 
     asyncio.run(scenario())
 

@@ -39,11 +39,12 @@ Then = Callable[[T | Exception], None]
 
 # How long an engine thread that hangs may hold up the end of the process.
 _JOIN_TIMEOUT_S = 5.0
-# The event loop's thread predicts only after so many batches in a row whose examples took so long at most.
-_NUM_QUICK, _QUICK_MS = 16, 40.0
+# The event loop's thread predicts only where the examples of the last so many batches took so long, as a rule, and none
+# longer than a machine's hiccup makes them.
+_NUM_QUICK, _QUICK_MS, _HICCUP = 16, 40.0, 5
 # And then for about so long at a time, or one example: to decode several and then predict them keeps caches warm, which
 # saves a twentieth.
-_TURN_MS, _SHORT_TURN_MS = 30.0, 5.0
+_TURN_MS, _SHORT_TURN_MS, _NUM_SHORT, _QUIET_S = 30.0, 5.0, 8, 0.5
 
 
 # Runs in a decoder thread; may raise `InvalidExample` or a `Refusal`.
@@ -112,8 +113,10 @@ class Batcher:
         self._settled = asyncio.Event()
         # Examples that wait for the event loop's own thread.
         self._here: deque[Job] = deque()
-        # The most that have waited there since nothing did.
+        # The most that have waited there since it was quiet, when it last was not, and how many turns are to be short.
         self._most_here = 0
+        self._turned_s = 0.0
+        self._num_short = 0
         # Everything that has not ended, and the timer of the first that will have waited too long.
         self._waiting: set[Job] = set()
         self._alarm: asyncio.TimerHandle | None = None
@@ -211,7 +214,13 @@ class Batcher:
 
     def _is_quick(self) -> bool:
         """Whether an example may keep the event loop waiting."""
-        return len(self._each_ms) == _NUM_QUICK and max(self._each_ms) <= _QUICK_MS
+        if len(self._each_ms) < _NUM_QUICK or max(self._each_ms) > _HICCUP * _QUICK_MS:
+            return False
+        return self._usual_ms() <= _QUICK_MS
+
+    def _usual_ms(self) -> float:
+        """The median of what examples took."""
+        return sorted(self._each_ms)[len(self._each_ms) // 2]
 
     def _answer_now(self, job: Job) -> None:
         """In the event loop's thread."""
@@ -222,6 +231,8 @@ class Batcher:
 
     def _wait_for_turn(self, job: Job) -> None:
         job.ready_s = time.perf_counter()
+        if not self._here and job.ready_s - self._turned_s > _QUIET_S:
+            self._most_here = 0
         self._here.append(job)
         if len(self._here) == 1 and self._loop is not None:
             self._loop.call_soon(self._take_turn)
@@ -229,17 +240,20 @@ class Batcher:
     def _take_turn(self) -> None:
         """In the event loop's thread: some of what waits for it; then the loop does what else there is.
 
-        While ever more waits, turns are short: clients are coming, and who is let in late is answered late.
+        Once more waits than before, turns are short for a while: clients are coming, and who is let in late is answered
+        late.
         """
         waiting = len(self._here)
-        turn_ms = _SHORT_TURN_MS if waiting > self._most_here else _TURN_MS
-        self._most_here = max(self._most_here, waiting)
-        most = min(self._settings.max_batch_size, max(1, int(turn_ms / max(self._each_ms))))
+        if waiting > self._most_here:
+            self._most_here, self._num_short = waiting, _NUM_SHORT
+        turn_ms = _SHORT_TURN_MS if self._num_short else _TURN_MS
+        self._num_short = max(0, self._num_short - 1)
+        most = min(self._settings.max_batch_size, max(1, int(turn_ms / self._usual_ms())))
         self._settle(self._results_of([self._here.popleft() for _ in range(min(waiting, most))]))
+        self._turned_s = time.perf_counter()
         if self._here and self._loop is not None and self._is_quick():
             self._loop.call_soon(self._take_turn)
             return
-        self._most_here = 0
         while self._here:
             self._put(self._here.popleft())
 
