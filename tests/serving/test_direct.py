@@ -276,6 +276,25 @@ def test_a_key_is_asked_for_and_its_rate_counted_once(run: Any, body_of: BodyOf,
     run(scenario, api_key=(str(entry),), rate_limit_per_s=0.001)
 
 
+@pytest.mark.parametrize("path", ["/predict", "/predict?long"])
+def test_a_body_that_nobody_wants_must_end_too(run: Any, path: str) -> None:
+    """Refused for want of a key, a client that goes on sending bytes one by one is cut off."""
+    _, entry = make_key("alice")
+
+    async def scenario(server: Server) -> None:
+        async with server.connected() as (reader, writer), asyncio.timeout(10):
+            writer.write(request(bytes(9_000), path=path)[:500])
+            assert (await answer(reader)).status == 401
+            end = asyncio.create_task(reader.read())
+            while not end.done():
+                writer.write(b"x")
+                await asyncio.sleep(0.02)
+            with contextlib.suppress(ConnectionError):
+                assert await end == b""
+
+    run(scenario, api_key=(str(entry),), request_timeout_s=0.3)
+
+
 def test_a_server_that_is_full_refuses_by_the_head(run: Any, body_of: BodyOf, picture: bytes, breakable: Any) -> None:
     """With one example in work and room for one, the next is refused before its body comes; the first is answered."""
 

@@ -80,7 +80,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._direct = direct
         # The last that was opened.
         self._exchange: Exchange | None = None
-        # Of the loop's clock, since when its body or a head is waited for; None while nothing is.
+        # Of the loop's clock, since when a head, its body or the rest of one is waited for; None while none is.
         self._since_s: float | None = None
         # Of the connection, and of the request that is being read.
         self._num_delivered_bytes = 0
@@ -135,10 +135,16 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Has the body answered that was waited for."""
+        self._since_s = None
         super().on_message_complete()
         if self._exchange is not None and self._exchange.wants_body:
-            self._since_s = None
             self._exchange.complete()
+
+    def on_response_complete(self) -> None:
+        """What comes of a body after its answer is thrown away; that has its time, too."""
+        super().on_response_complete()
+        if self._is_throwing_away():
+            self._since_s = self.loop.time()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         # What had to wait for the request before it may have its body already, or a part of it.
@@ -162,8 +168,13 @@ class BoundedHttp(HttpToolsProtocol):
             self._patience = self.loop.call_later(rest_s, self._check_patience)
         elif self._exchange is not None and self._exchange.wants_body:
             self._exchange.time_out()
+        elif self._is_throwing_away():
+            self.transport.close()
         else:
             self._refuse(head_too_slow(self._head_timeout_s))
+
+    def _is_throwing_away(self) -> bool:
+        return self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
 
     def _refuse(self, refusal: Refusal) -> None:
         if self.transport.is_closing():
