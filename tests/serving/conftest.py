@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import importlib.util
 import json
@@ -262,3 +263,10 @@ def started(program: Sequence[str], errors: Path, log: Path) -> Iterator[Process
         popen.wait(10)
         if popen.stdout is not None:
             popen.stdout.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits in a running loop, at most ten seconds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - other threads make it true
+            await asyncio.sleep(0.002)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from tests.serving.conftest import until
 
 from loopline.core.errors import InvalidExample
 from loopline.serving.batcher import Batcher, BoundDecode, Outcome
@@ -36,12 +37,6 @@ async def running(breakable: Any, **settings: Any) -> AsyncIterator[Batcher]:
     finally:
         breakable.may_go_on.set()
         await batcher.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - other threads make it true
-            await asyncio.sleep(0.002)
 
 
 async def occupy(batcher: Batcher, breakable: Any, decode: BoundDecode) -> asyncio.Task[Outcome]:

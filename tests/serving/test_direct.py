@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from PIL.Image import Image
+from tests.serving.conftest import until
 from uvicorn.server import ServerState
 
 from loopline.core.errors import InvalidExample
@@ -138,12 +139,6 @@ def run(predictor: PredictorLike, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return start
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - other threads make it true
-            await asyncio.sleep(0.002)
-
-
 def test_both_ways_say_the_same(run: Any, body_of: BodyOf, picture: bytes) -> None:
     """Status, headers and body, of what is right and of what is wrong; a query makes the framework answer."""
     as_json = json.dumps({"image": "no base64"}).encode()
@@ -233,26 +228,20 @@ def test_requests_that_do_not_wait_are_answered_in_their_order(run: Any, body_of
     run(scenario)
 
 
-@pytest.mark.parametrize(("version", "headers"), [("1.0", []), ("1.1", ["Connection: close"])])
+@pytest.mark.parametrize(
+    ("version", "headers", "is_last"), [("1.0", [], False), ("1.1", ["Connection: close"], False), ("1.1", [], True)]
+)
 def test_a_connection_that_is_to_end_ends(
-    run: Any, body_of: BodyOf, picture: bytes, version: str, headers: list[str]
+    run: Any, body_of: BodyOf, picture: bytes, version: str, headers: list[str], is_last: bool
 ) -> None:
+    """By the client's wish, or by the server's, which stops or has too many."""
+
     async def scenario(server: Server) -> None:
+        server.app.state.service.is_last = lambda: is_last
         async with server.connected() as (reader, writer), asyncio.timeout(10):
             writer.write(request(body_of(picture), *headers, version=version))
             said = await answer(reader)
             assert (said.status, said.headers["connection"]) == (200, "close")
-            assert await reader.read() == b""
-
-    run(scenario)
-
-
-def test_a_stopping_server_closes_with_the_answer(run: Any, body_of: BodyOf, picture: bytes) -> None:
-    async def scenario(server: Server) -> None:
-        server.app.state.service.is_last = lambda: True
-        async with server.connected() as (reader, writer), asyncio.timeout(10):
-            writer.write(request(body_of(picture)))
-            assert (await answer(reader)).headers["connection"] == "close"
             assert await reader.read() == b""
 
     run(scenario)

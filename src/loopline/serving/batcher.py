@@ -205,10 +205,10 @@ class Batcher:
         if self._waiting:
             self._set_alarm(min(each.deadline_s for each in self._waiting))
 
-    def _end(self, job: Job, result: Outcome | Exception) -> None:
+    def _end(self, job: Job, result: Outcome | Exception | None) -> None:
         """Says what became of a job to whoever still waits for it."""
         self._waiting.discard(job)
-        if not job.is_abandoned:
+        if result is not None and not job.is_abandoned:
             job.is_abandoned = True
             job.then(result)
 
@@ -226,8 +226,7 @@ class Batcher:
         """In the event loop's thread."""
         job.ready_s = time.perf_counter()
         ((_, result),) = self._results_of([job])
-        if result is not None:
-            self._end(job, result)
+        self._end(job, result)
 
     def _wait_for_turn(self, job: Job) -> None:
         job.ready_s = time.perf_counter()
@@ -350,9 +349,7 @@ class Batcher:
         self.num_admitted -= len(results)
         self._settled.set()
         for job, value in results:
-            self._waiting.discard(job)
-            if value is not None:
-                self._end(job, value)
+            self._end(job, value)
 
 
 async def awaited(begin: Callable[[Then[T]], Job]) -> T:
