@@ -58,6 +58,13 @@ def test_help_tells_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> Non
         print(f" [loopline --help: median {statistics.median(seconds):.2f} s of 5] ", end="")
 
 
+def test_a_server_answers_before_its_framework_is_imported() -> None:
+    """What predicts and says that it is ready needs no web framework, whose import takes a third of a start."""
+    modules = third_party_modules("import loopline.serving.server, loopline.cli.serve")
+    assert "uvicorn" in modules
+    assert modules & {"fastapi", "starlette"} == set()
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -19,11 +19,14 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from tests.serving.wire import Scenario, serve
 
 from loopline.core.errors import SkewError
 from loopline.prediction_log import open_log
 from loopline.predictor import Answer, PredictorLike, open_predictor
 from loopline.serving import ServeSettings, build_app
+from loopline.serving.direct import Direct
+from loopline.serving.front import Front
 from loopline.testing import make_bundle, make_png, make_value_bundle
 from loopline.transforms.bands import encode_bands
 
@@ -265,8 +268,22 @@ def started(program: Sequence[str], errors: Path, log: Path) -> Iterator[Process
             popen.stdout.close()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Waits in a running loop, at most ten seconds."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - other threads make it true
-            await asyncio.sleep(0.002)
+@pytest.fixture
+def run(predictor: PredictorLike, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`run(scenario, predictor, option=…)` calls `scenario(server)`, a server that is talked to in bytes."""
+    looked: list[bool] = []
+    opened = Direct.open
+
+    def noted(self: Direct, cycle: Any) -> Any:
+        exchange = opened(self, cycle)
+        looked.append(exchange is not None)
+        return exchange
+
+    monkeypatch.setattr(Direct, "open", noted)
+
+    def start(scenario: Scenario, given: Any = None, **settings: Any) -> None:
+        with open_log(tmp_path / "log.db") as log:
+            front = Front(given or predictor, ServeSettings(**settings), model="shapes", log=log)
+            asyncio.run(serve(front, tmp_path / "log.db", scenario, looked))
+
+    return start

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.serving.conftest import until
+from tests.serving.wire import until
 
 from loopline.core.errors import InvalidExample
 from loopline.serving.batcher import Batcher, BoundDecode, Outcome

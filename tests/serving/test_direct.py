@@ -7,136 +7,19 @@ import contextlib
 import gc
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from PIL.Image import Image
-from tests.serving.conftest import until
-from uvicorn.server import ServerState
+from tests.serving.wire import KIND, Server, answer, request, until
 
 from loopline.core.errors import InvalidExample
 from loopline.prediction_log import open_log
-from loopline.predictor import PredictorLike
-from loopline.serving import ServeSettings, build_app
-from loopline.serving.direct import Direct
 from loopline.serving.keys import make_key
-from loopline.serving.protocol import BoundedHttp
 from loopline.serving.service import Given
 
-KIND = "multipart/form-data; boundary=a-boundary"
 BodyOf = Callable[..., bytes]
-
-
-@dataclass(frozen=True)
-class Said:
-    """One answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: dict[str, Any]
-
-    @property
-    def lasting(self) -> tuple[int, set[str], dict[str, Any]]:
-        """It without what differs from request to request."""
-        kept = {key: part for key, part in self.body.items() if key not in ("request_id", "timings_ms")}
-        return self.status, set(self.headers), kept
-
-
-@dataclass
-class Server:
-    """An application on a real port, in this loop."""
-
-    app: FastAPI
-    port: int
-    log: Path
-    # For each request that was looked at: whether it went the short way.
-    is_direct: list[bool] = field(default_factory=list)
-
-    @asynccontextmanager
-    async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-    async def ask(self, *requests: bytes) -> list[Said]:
-        """Sends the requests one after the other without waiting, on one connection; their answers."""
-        async with self.connected() as (reader, writer), asyncio.timeout(20):
-            writer.writelines(requests)
-            return [await answer(reader) for _ in requests]
-
-    def metric(self, status: int) -> float:
-        """How many predictions were answered so."""
-        name = f'loopline_requests_total{{method="POST",route="/predict",status="{status}"}} '
-        text = self.app.state.service.telemetry.text().decode()
-        return sum(float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name))
-
-
-async def answer(reader: asyncio.StreamReader) -> Said:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-    headers = dict(line.split(": ", 1) for line in head[1:-2])
-    body = json.loads(await reader.readexactly(int(headers["content-length"])))
-    return Said(int(head[0].split()[1]), headers, body)
-
-
-def request(body: bytes, *headers: str, path: str = "/predict", version: str = "1.1", kind: str = KIND) -> bytes:
-    lines = [f"POST {path} HTTP/{version}", "Host: here", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
-    return "\r\n".join([*lines, *headers, "", ""]).encode() + body
-
-
-@pytest.fixture
-def run(predictor: PredictorLike, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """`run(scenario, predictor, option=…)` calls `scenario(server)`."""
-    looked: list[bool] = []
-    opened = Direct.open
-
-    def noted(self: Direct, cycle: Any) -> Any:
-        exchange = opened(self, cycle)
-        looked.append(exchange is not None)
-        return exchange
-
-    monkeypatch.setattr(Direct, "open", noted)
-
-    async def serve(app: FastAPI, log: Path, scenario: Callable[[Server], Coroutine[Any, Any, None]]) -> None:
-        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
-        config.load()
-        state = ServerState()
-        timeout_s = app.state.service.settings.request_timeout_s
-        app.state.service.num_requests = lambda: len(state.tasks) + app.state.direct.num_open
-
-        def protocol() -> BoundedHttp:
-            return BoundedHttp(
-                head_timeout_s=timeout_s,
-                on_lost=lambda: None,
-                direct=app.state.direct,
-                config=config,
-                server_state=state,
-                app_state={},
-            )
-
-        async with app.router.lifespan_context(app):
-            listener = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
-            async with listener:
-                await scenario(Server(app, listener.sockets[0].getsockname()[1], log, looked))
-                # Nothing is left behind, whatever happened.
-                await until(lambda: not state.tasks and not state.connections)
-                assert (app.state.direct.num_open, app.state.service.pending.num_bytes) == (0, 0)
-
-    def start(scenario: Any, given: Any = None, **settings: Any) -> None:
-        with open_log(tmp_path / "log.db") as log:
-            app = build_app(given or predictor, ServeSettings(**settings), model="shapes", log=log)
-            asyncio.run(serve(app, tmp_path / "log.db", scenario))
-
-    return start
 
 
 def test_both_ways_say_the_same(run: Any, body_of: BodyOf, picture: bytes) -> None:
@@ -169,7 +52,7 @@ def test_an_id_of_the_callers_is_kept_and_the_answer_is_in_the_log(run: Any, bod
     async def scenario(server: Server) -> None:
         (said,) = await server.ask(request(body_of(picture), "X-Request-ID: mine"))
         assert (said.body["request_id"], said.headers["x-request-id"]) == ("mine", "mine")
-        server.app.state.service.writer.flush()
+        server.front.service.writer.flush()
         with open_log(server.log) as log:
             assert [row.request_id for row in log.read()] == ["mine"]
 
@@ -237,7 +120,7 @@ def test_a_connection_that_is_to_end_ends(
     """By the client's wish, or by the server's, which stops or has too many."""
 
     async def scenario(server: Server) -> None:
-        server.app.state.service.is_last = lambda: is_last
+        server.front.service.is_last = lambda: is_last
         async with server.connected() as (reader, writer), asyncio.timeout(10):
             writer.write(request(body_of(picture), *headers, version=version))
             said = await answer(reader)
@@ -312,7 +195,7 @@ def test_bodies_in_work_are_bounded(run: Any, body_of: BodyOf, picture: bytes) -
         large = request(bytes(9_000))
         async with server.connected() as (reader, writer), server.connected() as (_, other), asyncio.timeout(10):
             other.write(large[:6_000])
-            await until(lambda: server.app.state.service.pending.num_bytes > 5_000)
+            await until(lambda: server.front.service.pending.num_bytes > 5_000)
             writer.write(large)
             said = await answer(reader)
             assert (said.status, said.body["error"]["code"]) == (429, "memory_full")
@@ -329,18 +212,18 @@ def test_who_goes_away_is_counted_and_not_predicted(run: Any, body_of: BodyOf, p
         whole = request(body_of(picture))
         async with server.connected() as (_, writer):
             writer.write(whole[:-10])
-            await until(lambda: server.app.state.direct.num_open == 1)
+            await until(lambda: server.front.direct.num_open == 1)
         await until(lambda: server.metric(400) == 1)
         breakable.may_go_on.clear()
         first = asyncio.create_task(server.ask(whole))
         await until(lambda: len(breakable.batch_sizes) == 1)
         async with server.connected() as (_, writer):
             writer.write(whole)
-            await until(lambda: server.app.state.service.champion.current.batcher.num_admitted == 2)
+            await until(lambda: server.front.service.champion.current.batcher.num_admitted == 2)
         await until(lambda: server.metric(499) == 1)
         breakable.may_go_on.set()
         assert (await first)[0].status == 200
-        await until(lambda: server.app.state.service.champion.current.batcher.num_admitted == 0)
+        await until(lambda: server.front.service.champion.current.batcher.num_admitted == 0)
         assert breakable.batch_sizes == [1]
 
     run(scenario, breakable)
@@ -354,7 +237,7 @@ def test_an_engine_that_hangs_is_a_504(run: Any, body_of: BodyOf, picture: bytes
         assert (said.status, said.body["error"]["code"]) == (504, "timed_out")
         assert 0.2 <= time.monotonic() - started_s < 5
         breakable.may_go_on.set()
-        await until(lambda: server.app.state.service.champion.current.batcher.num_admitted == 0)
+        await until(lambda: server.front.service.champion.current.batcher.num_admitted == 0)
 
     run(scenario, breakable, request_timeout_s=0.3)
 

@@ -8,20 +8,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Lifespan
 
 from loopline import __version__
 from loopline.core.errors import InvalidExample
 from loopline.prediction_log import PredictionLog
 from loopline.predictor.answer import PredictorLike
-from loopline.serving.direct import Direct
 from loopline.serving.envelope import platform_routes
 from loopline.serving.frame import RequestFrame
+from loopline.serving.front import Front
 from loopline.serving.gate import Door, Gate
-from loopline.serving.inputs import TEXT
-from loopline.serving.keys import read_keys
 from loopline.serving.lane import Bundles
 from loopline.serving.page import asset_routes, docs_routes, page_routes
-from loopline.serving.rate_limit import RateLimit
 from loopline.serving.reading import JSON
 from loopline.serving.refusals import Refusal
 from loopline.serving.routes import model_routes, refusal_of, refusals_of
@@ -46,25 +44,27 @@ def build_app(
     closes the log; the application's lifespan starts and stops everything else. Raises `ConfigError` for settings that
     would keep inputs of a confidential kind, for keys that are none, and for a challenger of another kind.
     """
-    keys = read_keys(settings.api_key, settings.api_key_file)
-    service = Service(predictor, settings, model=model, log=log, worker=worker, bundles=bundles)
-    rate_per_s = settings.rate_limit_per_s
-    limit = RateLimit(rate_per_s, len(keys.names), folder=worker.folder) if rate_per_s else None
+    front = Front(predictor, settings, model=model, log=log, worker=worker, bundles=bundles)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await service.start()
+        await front.start()
         try:
             yield
         finally:
-            await service.close()
-            if limit is not None:
-                limit.close()
+            await front.close()
 
+    return app_behind(front, lifespan=lifespan)
+
+
+def app_behind(front: Front, *, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """The application with the routes of `front`, which `lifespan` or the caller starts and stops."""
+    service, settings = front.service, front.service.settings
     app = FastAPI(
-        title=f"Loopline: {model}",
+        title=f"Loopline: {service.model}",
         version=__version__,
-        description=f"Predictions of `{predictor.bundle.name}`; answers and `GET /model` say which bundle made them.",
+        description=f"Predictions of `{service.predictor.bundle.name}`; answers and `GET /model` say which bundle made "
+        "them.",
         lifespan=lifespan,
         # The framework's own pages load their scripts from a public host.
         docs_url=None,
@@ -74,17 +74,13 @@ def build_app(
     app.state.service = service
     routes = model_routes(service)
     # With keys, any route may refuse.
-    refusals = refusals_of(401, 429) if keys else None
+    refusals = refusals_of(401, 429) if front.door else None
     for router in (routes, platform_routes(service)):
         app.include_router(router, responses=refusals)
     _add_pages(app, service)
     for kind in (Refusal, InvalidExample, HTTPException):
         app.add_exception_handler(kind, _refused)
-    door = Door(keys, limit) if keys else None
-    _add_layers(app, service, door)
-    # Texts come in lists, too, and take so long that the way to the engine does not count.
-    is_text = predictor.bundle.input_kind == TEXT
-    app.state.direct = None if is_text else Direct(service, door=door, has_cors=bool(settings.cors_origin))
+    _add_layers(app, service, front.door)
     return app
 
 

@@ -4,6 +4,7 @@ A framework makes a task of every request, asks each of its layers, and finds th
 event loop spends on a picture, and more than a tiny network computes. The request that is asked most needs none of it:
 its head is looked at, its body goes to the queue, and the queue calls back with what is to be said. Whatever is unusual
 about a request (no length, a query, a client that asks before it sends) goes the framework's way, which says the same.
+So that a server is ready before its framework is imported, whoever asks whether it is goes the short way, too.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from loopline.core.errors import InvalidExample
+from loopline.core.records import Record
 from loopline.serving.frame import begin_request, count_request
-from loopline.serving.inputs import advice, body_decoder
+from loopline.serving.inputs import TEXT, body_decoder, known_refusal
 from loopline.serving.reading import JSON
-from loopline.serving.refusals import Refusal, body_cut_off, body_too_slow, client_gone, no_example, unexpected
-from loopline.serving.schemas import PredictAnswer
+from loopline.serving.refusals import Refusal, body_cut_off, body_too_slow, client_gone, unexpected
+from loopline.serving.schemas import ALIVE, HealthAnswer
 from loopline.serving.service import Given, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.types import Scope
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -32,17 +33,24 @@ if TYPE_CHECKING:
     from loopline.serving.gate import Door
 
 _LOGGER = logging.getLogger(__name__)
-_PATH = "/predict"
+_PREDICT = ("POST", "/predict")
+_OF_A_BODY = {b"content-length", b"transfer-encoding"}
 
 
 class Direct:
     """The short way of one application."""
 
-    def __init__(self, service: Service, *, door: Door | None, has_cors: bool) -> None:
-        """`door` decides about every request where there are keys; with `has_cors` browsers go the framework's way."""
+    def __init__(self, service: Service, *, door: Door | None) -> None:
+        """`door` decides about every request where there are keys; it is open to who asks for health."""
         self.service = service
         self._door = door
-        self._has_cors = has_cors
+        # Where pages of other hosts may ask, their browsers go the framework's way.
+        self._has_cors = bool(service.settings.cors_origin)
+        # Texts come in lists, too, and take so long that the way to the engine does not count.
+        self._predicts = service.predictor.bundle.input_kind != TEXT
+        self._probes = {"/healthz": lambda: ALIVE, "/readyz": service.health}
+        if service.settings.health_route is not None:
+            self._probes[service.settings.health_route] = service.health
         # Requests on this way.
         self.num_open = 0
 
@@ -51,25 +59,39 @@ class Direct:
 
         What its head condemns is refused at once: for want of a key, of room, or of a model that is ready.
         """
-        scope, settings = cast("Scope", cycle.scope), self.service.settings
-        if scope["path"] != _PATH or scope["method"] != "POST" or scope["query_string"]:
+        scope = cast("Scope", cycle.scope)
+        method, path = scope["method"], scope["path"]
+        probe = self._probes.get(path) if method == "GET" else None
+        predicts = self._predicts and (method, path) == _PREDICT
+        if not (predicts or probe) or scope["query_string"]:
             return None
         # Of two headers with one name, the first.
         headers = dict(reversed(list(scope["headers"])))
-        length = headers.get(b"content-length", b"")
-        if not length.isdigit() or int(length) > settings.max_body_bytes:
-            return None
         if cycle.waiting_for_100_continue or cycle.flow.write_paused or (self._has_cors and b"origin" in headers):
+            return None
+        if probe is not None:
+            return None if headers.keys() & _OF_A_BODY else self._asked(probe, cycle)
+        length = headers.get(b"content-length", b"")
+        if not length.isdigit() or int(length) > self.service.settings.max_body_bytes:
             return None
         exchange = Exchange(self, cycle, headers.get(b"content-type", b"").decode("latin-1"))
         exchange.admit(self._door)
+        return exchange
+
+    def _asked(self, probe: Callable[[], HealthAnswer], cycle: RequestResponseCycle) -> Exchange:
+        """A question for health, answered."""
+        exchange = Exchange(self, cycle)
+        try:
+            exchange.end(probe())
+        except Refusal as refused:
+            exchange.end(refused)
         return exchange
 
 
 class Exchange:
     """One request on the short way, from its head to its `end`."""
 
-    def __init__(self, direct: Direct, cycle: RequestResponseCycle, content_type: str) -> None:
+    def __init__(self, direct: Direct, cycle: RequestResponseCycle, content_type: str = "") -> None:
         """`cycle` is Uvicorn's, whose state this keeps as a task of Uvicorn's would."""
         self._direct = direct
         self._cycle = cycle
@@ -136,7 +158,7 @@ class Exchange:
         """The body did not come in time."""
         self.end(body_too_slow(self._direct.service.settings.request_timeout_s))
 
-    def end(self, result: PredictAnswer | Exception) -> None:
+    def end(self, result: Record | Exception) -> None:
         """Says what came of it, and counts it; raises nothing."""
         self._is_ended, self.wants_body, self._job = True, False, None
         self._direct.num_open -= 1
@@ -148,10 +170,9 @@ class Exchange:
             self._say(200, result.model_dump_json().encode(), {})
 
     def _refusal_of(self, error: Exception) -> Refusal:
-        if isinstance(error, Refusal):
-            return error
-        if isinstance(error, InvalidExample):
-            return no_example(error, advice(self._direct.service.predictor.bundle.input_kind))
+        known = known_refusal(error, self._direct.service.predictor.bundle.input_kind)
+        if known is not None:
+            return known
         _LOGGER.error("request %s failed", self._request_id, exc_info=error)
         return unexpected()
 
@@ -159,7 +180,7 @@ class Exchange:
         cycle = self._cycle
         cycle.response_started = cycle.response_complete = True
         cycle.keep_alive = cycle.keep_alive and not self._direct.service.is_last() and "Connection" not in headers
-        count_request(self._direct.service.telemetry, self._scope, route=_PATH, status=status)
+        count_request(self._direct.service.telemetry, self._scope, route=self._scope["path"], status=status)
         if not cycle.transport.is_closing():
             cycle.transport.write(self._head(status, len(body), headers))
             cycle.transport.write(body)

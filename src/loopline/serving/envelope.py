@@ -15,11 +15,12 @@ from pydantic import Field, SerializeAsAny
 
 from loopline.core.errors import InvalidExample
 from loopline.core.records import Record
+from loopline.serving.body import body_of
 from loopline.serving.description import limits_of
 from loopline.serving.inputs import TEXT, Decode, body_decoder, text_decoder
-from loopline.serving.reading import JSON, body_of, read_json
+from loopline.serving.reading import JSON, read_json
 from loopline.serving.refusals import Refusal, invalid, too_many_examples
-from loopline.serving.routes import json_response, ready_answer, refusal_of
+from loopline.serving.routes import json_response, refusal_of
 from loopline.serving.schemas import ErrorBody, HealthAnswer, PredictAnswer
 from loopline.serving.service import Given, Service
 
@@ -63,7 +64,7 @@ def platform_routes(service: Service) -> APIRouter:
 
 
 async def _health(request: Request) -> Response:
-    return ready_answer(request.app.state.service)
+    return json_response(request.app.state.service.health())
 
 
 async def _predict(request: Request) -> Response:

@@ -18,7 +18,7 @@ from loopline.core.store import digest_bytes
 from loopline.predictor.answer import PredictorLike
 from loopline.serving.multipart import File, parse_files
 from loopline.serving.reading import JSON, MULTIPART, media_type, parse_json
-from loopline.serving.refusals import LOOK_AT_DOCS, text_too_long, wrong_type
+from loopline.serving.refusals import LOOK_AT_DOCS, Refusal, no_example, text_too_long, wrong_type
 from loopline.serving.schemas import PictureBody, TextBody, ValuesBody
 
 IMAGE, TEXT, VALUES = "image", "text", "values"
@@ -49,9 +49,11 @@ def json_body(input_kind: str) -> type[Record]:
     return _JSON_BODIES.get(input_kind, ValuesBody)
 
 
-def advice(input_kind: str) -> str:
-    """What to do next about an example that cannot be decoded."""
-    return _ADVICE.get(input_kind, LOOK_AT_DOCS)
+def known_refusal(error: Exception, input_kind: str) -> Refusal | None:
+    """What an error says to whoever sent an input of that kind; None for one that is no refusal of ours."""
+    if isinstance(error, InvalidExample):
+        return no_example(error, _ADVICE.get(input_kind, LOOK_AT_DOCS))
+    return error if isinstance(error, Refusal) else None
 
 
 def body_decoder(body: bytes, content_type: str, *, max_files: int) -> Decode:

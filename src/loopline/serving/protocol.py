@@ -65,7 +65,7 @@ class BoundedHttp(HttpToolsProtocol):
         *,
         head_timeout_s: float,
         on_lost: Callable[[], object],
-        direct: Direct | None = None,
+        direct: Direct,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -149,7 +149,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         # What had to wait for the request before it may have its body already, or a part of it.
         is_new = cycle is self.cycle and cycle.more_body and not cycle.body
-        exchange = self._direct.open(cycle) if self._direct is not None and is_new else None
+        exchange = self._direct.open(cycle) if is_new else None
         if exchange is None:
             super()._start_asgi_task(cycle, app)
         elif not cycle.response_complete:

@@ -13,20 +13,14 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from loopline.core.errors import InvalidExample
+from loopline.serving.body import body_of
 from loopline.serving.description import describe_model, limits_of
-from loopline.serving.inputs import TEXT, Decode, advice, body_decoder, file_decoder, json_body, text_decoder
+from loopline.serving.inputs import TEXT, Decode, body_decoder, file_decoder, json_body, known_refusal, text_decoder
 from loopline.serving.multipart import parse_files
-from loopline.serving.reading import JSON, MAX_URL_BYTES, MULTIPART, body_of, media_type, read_json
-from loopline.serving.refusals import (
-    Refusal,
-    no_example,
-    not_ready,
-    of_status,
-    too_many_examples,
-    url_too_long,
-    wrong_type,
-)
+from loopline.serving.reading import JSON, MAX_URL_BYTES, MULTIPART, media_type, read_json
+from loopline.serving.refusals import Refusal, of_status, too_many_examples, url_too_long, wrong_type
 from loopline.serving.schemas import (
+    ALIVE,
     BatchAnswer,
     BatchItem,
     ErrorBody,
@@ -96,7 +90,7 @@ async def _model(request: Request) -> Response:
 
 @_COMMON.get("/healthz", summary="Is the process alive?", response_model=HealthAnswer)
 async def _healthz() -> Response:
-    return json_response(HealthAnswer(status="alive"))
+    return json_response(ALIVE)
 
 
 @_COMMON.get(
@@ -106,7 +100,7 @@ async def _healthz() -> Response:
     responses={503: {"model": ErrorBody}},
 )
 async def _readyz(request: Request) -> Response:
-    return ready_answer(_service(request))
+    return json_response(_service(request).health())
 
 
 async def _metrics(request: Request) -> Response:
@@ -197,13 +191,6 @@ async def _answer_each(request: Request, examples: Sequence[tuple[str | None, De
     return json_response(BatchAnswer(request_id=request_id, items=items))
 
 
-def ready_answer(service: Service) -> Response:
-    """Says that the server is ready; raises a 503 with the reason where it is not."""
-    if not service.readiness.is_ready:
-        raise not_ready(service.readiness.reason)
-    return json_response(HealthAnswer(status="ready", note=service.champion.refusal))
-
-
 def json_response(answer: BaseModel) -> Response:
     """A success."""
     return Response(answer.model_dump_json(), media_type=JSON)
@@ -211,10 +198,9 @@ def json_response(answer: BaseModel) -> Response:
 
 def refusal_of(error: Exception, request: Request) -> Refusal:
     """What an error of ours or of the framework says to the caller."""
-    if isinstance(error, Refusal):
-        return error
-    if isinstance(error, InvalidExample):
-        return no_example(error, advice(_service(request).predictor.bundle.input_kind))
+    ours = known_refusal(error, _service(request).predictor.bundle.input_kind)
+    if ours is not None:
+        return ours
     status = error.status_code if isinstance(error, HTTPException) else 500
     # A route's own spelling where there is one: an address may hold a text, which no message repeats.
     return of_status(status, getattr(request.scope.get("route"), "path_format", request.url.path), request.method)

@@ -250,3 +250,6 @@ class HealthAnswer(Record):
     status: str
     # What a server that is ready has to say all the same: why the bundle that its alias points to does not answer.
     note: str | None = None
+
+
+ALIVE = HealthAnswer(status="alive")

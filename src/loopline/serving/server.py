@@ -16,9 +16,9 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI
 
 from loopline.core.errors import StateError
 from loopline.prediction_log import open_log_to_write, prepare_log
@@ -26,13 +26,16 @@ from loopline.predictor import open_predictor
 from loopline.predictor.answer import PredictorLike
 from loopline.predictor.choosing import choose_engine
 from loopline.serving.accepting import Acceptor, Surplus
-from loopline.serving.app import build_app
-from loopline.serving.direct import Direct
 from loopline.serving.frame import ACCESS_LOGGER
+from loopline.serving.front import Front
 from loopline.serving.lane import Bundles
+from loopline.serving.late import LateApp
 from loopline.serving.protocol import BoundedHttp
 from loopline.serving.settings import ServeSettings
 from loopline.serving.workers import ALONE, Worker, can_fork, num_cores, run_apart, supervise
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 # A tenth more answers to one client; elsewhere the one loop of Python's that tells of readable sockets everywhere.
 _LOOP = "uvloop" if find_spec("uvloop") else "asyncio:SelectorEventLoop"
@@ -81,8 +84,8 @@ def serve(
                 opened = open_bundle(opened, verify=False)
                 worker.share_proof(opened.verify)
             with open_log_to_write(place, spool_folder=log_path.parent, max_spool_rows=settings.log_spool_rows) as log:
-                app = build_app(opened, settings, model=model, log=log, worker=worker, bundles=bundles)
-                _Server(app, settings, on_started).run(sockets=[listener])
+                front = Front(opened, settings, model=model, log=log, worker=worker, bundles=bundles)
+                _Server(front, on_started).run(sockets=[listener])
 
         if num_workers == 1:
             work(ALONE, partial(_announce, model, url, opens_page=settings.open))
@@ -151,27 +154,29 @@ def _configure_logging(settings: ServeSettings) -> None:
 class _Server(uvicorn.Server):
     """Tells when it answers, takes its share of the connections, and answers for a moment more once it shall stop."""
 
-    def __init__(self, app: FastAPI, settings: ServeSettings, on_started: Callable[[], None]) -> None:
+    def __init__(self, front: Front, on_started: Callable[[], None]) -> None:
+        settings = front.service.settings
+        self._app = LateApp(partial(_framework, front))
         super().__init__(
             uvicorn.Config(
-                app,
+                self._app,
                 loop=_LOOP,
                 http=BoundedHttp,
                 ws="none",
                 access_log=False,
                 log_config=None,
                 timeout_graceful_shutdown=max(1, int(settings.shutdown_timeout_s)),
-                lifespan="on",
+                lifespan="off",
                 server_header=False,
             )
         )
-        self._app = app
+        self._front = front
         self._head_timeout_s = settings.request_timeout_s
-        self._worker: Worker = app.state.service.worker
-        app.state.service.num_requests = self._num_requests
+        self._worker = front.service.worker
+        front.service.num_requests = self._num_requests
         self._is_stopping = False
         self._surplus = Surplus(self._worker)
-        app.state.service.is_last = self._is_last
+        front.service.is_last = self._is_last
         self._on_started = on_started
         self._num_interrupts = 0
 
@@ -190,22 +195,23 @@ class _Server(uvicorn.Server):
             super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._front.start()
         # Uvicorn starts everything but the listening, which is ours.
         await super().startup(sockets=[])
-        if not self.started:
-            return
         self._acceptors = [
             Acceptor(listener, self._connect, num_open=self._num_connections, worker=self._worker)
             for listener in sockets or ()
         ]
         for acceptor in self._acceptors:
             acceptor.start()
+        self._app.begin()
         self._on_started()
 
     async def on_tick(self, counter: int) -> bool:
         """Every 0.1 s; True ends the server."""
         self._publish()
-        self._app.state.service.telemetry.look()
+        self._app.check()
+        self._front.service.telemetry.look()
         self._worker.beat()
         self._surplus.look()
         return self._worker.is_orphan or await super().on_tick(counter)
@@ -221,6 +227,8 @@ class _Server(uvicorn.Server):
         self._is_stopping = True
         await asyncio.sleep(_DRAIN_S)
         await super().shutdown()
+        if not self.force_exit:
+            await self._front.close()
 
     async def _connect(self, accepted: socket.socket) -> None:
         # What uvicorn itself makes of each connection, within limits.
@@ -228,7 +236,7 @@ class _Server(uvicorn.Server):
             BoundedHttp,
             head_timeout_s=self._head_timeout_s,
             on_lost=self._publish,
-            direct=self._app.state.direct,
+            direct=self._front.direct,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
@@ -241,14 +249,23 @@ class _Server(uvicorn.Server):
             acceptor.publish()
 
     def _num_requests(self) -> int:
-        direct: Direct | None = self._app.state.direct
-        return len(self.server_state.tasks) + (0 if direct is None else direct.num_open)
+        return len(self.server_state.tasks) + self._front.direct.num_open
 
     def _is_last(self) -> bool:
         return self._is_stopping or self._surplus.takes()
 
     def _num_connections(self) -> int:
         return len(self.server_state.connections)
+
+
+def _framework(front: Front) -> FastAPI:
+    """The application with the routes that do not go the short way."""
+    from loopline.serving.app import app_behind
+
+    app = app_behind(front)
+    # It stays as long as the process: to look through it for garbage, again and again, would hold requests up.
+    gc.freeze()
+    return app
 
 
 @contextmanager

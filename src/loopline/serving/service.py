@@ -25,7 +25,7 @@ from loopline.serving.log_writer import COMMIT_INTERVAL_S, LogWriter
 from loopline.serving.readiness import Readiness
 from loopline.serving.reading import PendingBytes
 from loopline.serving.refusals import log_away, no_such_answer, not_ready
-from loopline.serving.schemas import FeedbackBody, PredictAnswer, Timings
+from loopline.serving.schemas import FeedbackBody, HealthAnswer, PredictAnswer, Timings
 from loopline.serving.settings import ServeSettings
 from loopline.serving.tasks import TaskInterface, Truth
 from loopline.serving.telemetry import STAGES, Telemetry
@@ -151,6 +151,12 @@ class Service:
         if not current.readiness.is_ready:
             raise not_ready(current.readiness.reason)
         current.batcher.check_room(num_examples)
+
+    def health(self) -> HealthAnswer:
+        """Says that it is ready; raises a 503 with the reason where it is not."""
+        if not self.readiness.is_ready:
+            raise not_ready(self.readiness.reason)
+        return HealthAnswer(status="ready", note=self.champion.refusal)
 
     async def answer(self, given: Given) -> PredictAnswer:
         """As `begin`, for whoever can wait; raises what `then` would hear."""
