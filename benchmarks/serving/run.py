@@ -226,7 +226,8 @@ class Bench:
             connections = min(MAX_OVERLOAD_CONNECTIONS, max(1, round(2 * before)))
             delay_ms = max(1, round(1000 * connections / (2 * before)))
             script = self.script(name, server, content_type, bodies, delay_ms=delay_ms)
-            load = run_wrk(process.port, script, connections=connections, seconds=max(5, seconds))
+            # Connections ask for the first time anywhere within two seconds: it takes as long until all of them ask.
+            load = run_wrk(process.port, script, connections=connections, seconds=max(5, 3 * seconds))
             after = run_wrk(process.port, full, connections=32, seconds=seconds).rate
             self.keep(name, "overload", load)
             self.note(name, "share_of_peak", load.good_rate / statistics.mean([before, after]))

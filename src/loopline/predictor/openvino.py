@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from loopline.core.errors import IntegrityError
 from loopline.predictor.engine import Tensors
+
+# Its package takes its converter along where it finds it, and with that a telemetry library: more than half of the time
+# that the import takes. Whoever wants the converter can import it afterwards.
+_CONVERTER = "openvino.tools.ovc"
+sys.modules.setdefault(_CONVERTER, None)  # type: ignore[arg-type] # how Python is told that there is no such module
+try:
+    import openvino
+finally:
+    if sys.modules[_CONVERTER] is None:
+        del sys.modules[_CONVERTER]
 
 _DTYPES = {"f32": "float32", "f64": "float64", "f16": "float16", "i64": "int64", "i32": "int32", "u8": "uint8"}
 

@@ -44,7 +44,7 @@ _JOIN_TIMEOUT_S = 5.0
 _NUM_QUICK, _QUICK_MS, _HICCUP = 16, 40.0, 5
 # And then for about so long at a time, or one example: to decode several and then predict them keeps caches warm, which
 # saves a twentieth.
-_TURN_MS, _SHORT_TURN_MS, _NUM_SHORT, _QUIET_S = 30.0, 5.0, 8, 0.5
+_TURN_MS, _SHORT_TURN_MS, _NUM_SHORT, _QUIET_S = 45.0, 5.0, 8, 0.5
 
 
 # Runs in a decoder thread; may raise `InvalidExample` or a `Refusal`.

@@ -6,7 +6,7 @@ Uvicorn reads a head of any length and waits for it for ever; the routes only se
 from __future__ import annotations
 
 import asyncio
-import uuid
+import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +179,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         if self.transport.is_closing():
             return
-        request_id = uuid.uuid4().hex
+        request_id = secrets.token_hex(16)
         body = refusal.body(request_id).model_dump_json().encode()
         head = (
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\nx-request-id: {request_id}\r\n"
