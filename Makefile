@@ -13,6 +13,10 @@ STAMP := .venv/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV_VERSION := 0.13.8
 
+# Installed without byte code (see `install`), each command would compile all that it imports, every time, where this is
+# set: half a second of a server's start, seconds of whatever imports torch.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help install demo test lint types format docs unit serve ui bench scan-dependencies scan-secrets freeze lock \
