@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -134,6 +135,29 @@ def test_a_tree_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "path", [])
     (check,) = packages.check_packages()
     assert (check.status, check.next_command) == ("problem", "pip install -e .")
+
+
+@pytest.mark.parametrize(
+    ("may_write", "is_compiled", "status"), [(True, False, "ok"), (False, True, "ok"), (False, False, "warning")]
+)
+def test_packages_that_stay_without_byte_code_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_write: bool, is_compiled: bool, status: str
+) -> None:
+    """What it names for that mends it."""
+    package = tmp_path / "pydantic"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    compile_all = [sys.executable, "-m", "compileall", "-q", str(tmp_path)]
+    if is_compiled:
+        subprocess.run(compile_all, check=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr(sys, "dont_write_bytecode", not may_write)
+    (check,) = packages.check_byte_code()
+    assert check.status == status
+    if status == "warning":
+        assert check.next_command == f"python -m compileall -q -j 0 '{tmp_path}'"
+        subprocess.run([sys.executable, *shlex.split(check.next_command)[1:]], check=True)
+        assert only(packages.check_byte_code(), "byte code").status == "ok"
 
 
 def test_a_python_outside_of_an_environment_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from loopline.core.workspace import Workspace
 from loopline.doctor.check import Check
 from loopline.doctor.machine import check_clock, check_folders, check_open_files, check_ports, check_resources
-from loopline.doctor.packages import check_packages, check_python, check_torch, check_torchvision
+from loopline.doctor.packages import check_byte_code, check_packages, check_python, check_torch, check_torchvision
 from loopline.doctor.project import check_credentials, check_git, check_tracking
 
 __all__ = ["Check", "doctor"]
@@ -23,6 +23,7 @@ def doctor(workspace: Workspace | None = None) -> list[Check]:
     workspace = workspace or Workspace.default()
     return [
         *check_python(),
+        *check_byte_code(),
         *check_packages(),
         *check_torch(),
         *check_torchvision(),

@@ -29,6 +29,20 @@ def check_python() -> list[Check]:
     return ok("python", found)
 
 
+def check_byte_code() -> list[Check]:
+    """Does every command compile all that it imports, because packages came without byte code and it may write none?"""
+    # What every command imports, so that its byte code is there where any is.
+    found = PathFinder.find_spec("pydantic")
+    if found is None or found.cached is None or not sys.dont_write_bytecode or Path(found.cached).is_file():
+        return ok("byte code", "there, or written when a module is first imported")
+    site = Path(found.cached).parents[2]
+    return warning(
+        "byte code",
+        "absent, and PYTHONDONTWRITEBYTECODE forbids to write it: every command compiles all that it imports",
+        f"python -m compileall -q -j 0 '{site}'",
+    )
+
+
 def check_packages() -> list[Check]:
     """Per extra: are its packages installed, in versions that Loopline asks for?"""
     from packaging.requirements import Requirement
