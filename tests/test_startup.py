@@ -65,6 +65,13 @@ def test_a_server_answers_before_its_framework_is_imported() -> None:
     assert modules & {"fastapi", "starlette"} == set()
 
 
+def test_an_engine_brings_no_telemetry() -> None:
+    """OpenVINO comes without its converter and that one's telemetry; whoever wants the converter can import it."""
+    assert "openvino_telemetry" not in third_party_modules("import loopline.predictor.openvino")
+    both = "import loopline.predictor.openvino; from openvino.tools.ovc import convert_model"
+    assert "openvino_telemetry" in third_party_modules(both)
+
+
 @pytest.mark.parametrize(
     "statement",
     [
