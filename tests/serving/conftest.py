@@ -27,6 +27,7 @@ from loopline.predictor import Answer, PredictorLike, open_predictor
 from loopline.serving import ServeSettings, build_app
 from loopline.serving.direct import Direct
 from loopline.serving.front import Front
+from loopline.serving.service import Service
 from loopline.testing import make_bundle, make_png, make_value_bundle
 from loopline.transforms.bands import encode_bands
 
@@ -283,7 +284,7 @@ def run(predictor: PredictorLike, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     def start(scenario: Scenario, given: Any = None, **settings: Any) -> None:
         with open_log(tmp_path / "log.db") as log:
-            front = Front(given or predictor, ServeSettings(**settings), model="shapes", log=log)
+            front = Front(Service(given or predictor, ServeSettings(**settings), model="shapes", log=log))
             asyncio.run(serve(front, tmp_path / "log.db", scenario, looked))
 
     return start

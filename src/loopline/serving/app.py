@@ -44,7 +44,7 @@ def build_app(
     closes the log; the application's lifespan starts and stops everything else. Raises `ConfigError` for settings that
     would keep inputs of a confidential kind, for keys that are none, and for a challenger of another kind.
     """
-    front = Front(predictor, settings, model=model, log=log, worker=worker, bundles=bundles)
+    front = Front(Service(predictor, settings, model=model, log=log, worker=worker, bundles=bundles))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from loopline.prediction_log import PredictionLog
-from loopline.predictor.answer import PredictorLike
 from loopline.serving.direct import Direct
 from loopline.serving.gate import Door
 from loopline.serving.keys import read_keys
-from loopline.serving.lane import Bundles
 from loopline.serving.rate_limit import RateLimit
 from loopline.serving.service import Service
-from loopline.serving.settings import ServeSettings
-from loopline.serving.workers import ALONE, Worker
 
 
 class Front:
     """One server's, in one process; between `start` and `close` it answers."""
 
-    def __init__(
-        self,
-        predictor: PredictorLike,
-        settings: ServeSettings,
-        *,
-        model: str,
-        log: PredictionLog,
-        worker: Worker = ALONE,
-        bundles: Bundles | None = None,
-    ) -> None:
-        """As `build_app`, whose application stands behind it."""
+    def __init__(self, service: Service) -> None:
+        """Raises `ConfigError` for keys that are none."""
+        self.service = service
+        settings = service.settings
         keys = read_keys(settings.api_key, settings.api_key_file)
-        self.service = Service(predictor, settings, model=model, log=log, worker=worker, bundles=bundles)
         rate_per_s = settings.rate_limit_per_s
-        self._limit = RateLimit(rate_per_s, len(keys.names), folder=worker.folder) if rate_per_s else None
+        self._limit = RateLimit(rate_per_s, len(keys.names), folder=service.worker.folder) if rate_per_s else None
         # Where there are keys, it decides about every request.
         self.door = Door(keys, self._limit) if keys else None
-        self.direct = Direct(self.service, door=self.door)
+        self.direct = Direct(service, door=self.door)
 
     async def start(self) -> None:
         """Starts the threads and predicts the reference inputs; call it inside the running loop."""

@@ -31,6 +31,7 @@ from loopline.serving.front import Front
 from loopline.serving.lane import Bundles
 from loopline.serving.late import LateApp
 from loopline.serving.protocol import BoundedHttp
+from loopline.serving.service import Service
 from loopline.serving.settings import ServeSettings
 from loopline.serving.workers import ALONE, Worker, can_fork, num_cores, run_apart, supervise
 
@@ -84,8 +85,8 @@ def serve(
                 opened = open_bundle(opened, verify=False)
                 worker.share_proof(opened.verify)
             with open_log_to_write(place, spool_folder=log_path.parent, max_spool_rows=settings.log_spool_rows) as log:
-                front = Front(opened, settings, model=model, log=log, worker=worker, bundles=bundles)
-                _Server(front, on_started).run(sockets=[listener])
+                service = Service(opened, settings, model=model, log=log, worker=worker, bundles=bundles)
+                _Server(Front(service), on_started).run(sockets=[listener])
 
         if num_workers == 1:
             work(ALONE, partial(_announce, model, url, opens_page=settings.open))
@@ -221,6 +222,9 @@ class _Server(uvicorn.Server):
 
         Uvicorn alone closes every connection that has no request in work, even where one is about to arrive.
         """
+        # An import takes the interpreter for milliseconds: between the last connection that is taken and the closed
+        # door, others would come and be reset.
+        await self._app.made()
         for acceptor in self._acceptors:
             acceptor.close()
         # Only now: a client whose connection ends comes back, and must find the door closed, not closing.
