@@ -106,15 +106,19 @@ def test_the_new_bundle_tells_where_it_comes_from(
     assert f"bundle `{parent.digest[:12]}`" in card
 
 
-def test_what_was_optimized_starts_from_its_parent(optimized: Optimization, place: Workspace) -> None:
+def test_what_was_optimized_starts_from_its_parent(place: Workspace, parent: ModelBundle, tmp_path: Path) -> None:
     """An int8 graph is no beginning; a float32 one is."""
-    bundle = read_bundle(find_bundle(optimized.bundle or "", place))
-    settings = OptimizeSettings(max_drop=100, recipes=("input-86",), **QUICK)
-    if "float32" in bundle.graphs:
-        assert len(optimize(bundle, settings, workspace=place).candidates) >= 2
-    else:
-        with pytest.raises(StateError, match="holds no float32 graph"):
-            optimize(bundle, settings, workspace=place)
+
+    def optimized_by(recipe: str, of: ModelBundle) -> ModelBundle:
+        settings = OptimizeSettings(max_drop=100, recipes=(recipe,), **QUICK)
+        found = optimize(of, settings, output=tmp_path, workspace=place)
+        return read_bundle(find_bundle(found.bundle or "", place))
+
+    decoded, rounded = optimized_by("fast-decode", parent), optimized_by("int8", parent)
+    assert optimized_by("input-71", decoded).parent == decoded.digest
+    with pytest.raises(StateError, match="holds no float32 graph") as refused:
+        optimized_by("input-71", rounded)
+    assert refused.value.next_command == f"loopline optimize {parent.digest[:12]}"
 
 
 def test_the_report_is_written(optimized: Optimization, place: Workspace) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loopline.serving.accepting import Acceptor, Surplus
+import pytest
+
+from loopline.serving.accepting import Acceptor, Surplus, turn_away
 from loopline.serving.workers import ALONE, Worker
 
 
@@ -134,3 +138,25 @@ def test_who_has_too_many_lets_half_of_them_go() -> None:
     surplus.look()
     assert num_taken(surplus) == 1
     assert not Surplus(ALONE).takes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's packet filter")
+def test_who_comes_while_the_door_closes_is_refused_and_not_reset() -> None:
+    """Whoever has begun is served, on as many bytes as it sends; whoever begins later finds nobody, a second later."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+        address = listener.getsockname()
+        with socket.create_connection(address) as early:
+            turn_away(listener)
+            late = pool.submit(socket.create_connection, address)
+            accepted, _ = listener.accept()
+            with accepted:
+                early.sendall(b"a" * 10_000)
+                assert accepted.recv(10_000, socket.MSG_WAITALL) == b"a" * 10_000
+                listener.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    listener.accept()
+                listener.close()
+                with pytest.raises(ConnectionRefusedError):
+                    late.result(timeout=10)
+                accepted.sendall(b"b")
+                assert early.recv(1) == b"b"

@@ -8,9 +8,12 @@ while, it closes some with their next answer, and their clients come back to who
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import math
 import socket
+import struct
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
@@ -25,7 +28,31 @@ _EXHAUSTED_S = 0.1
 # Clients come back to a worker that was alive so shortly ago.
 _ALIVE_S = 1.0
 
+# Linux's option, which Python does not name, and a program for it in its classic packet filter language: byte 13 of a
+# TCP header; with the bit SYN the packet goes, without it all of it stays. Source: Linux, networking/filter.
+_SO_ATTACH_FILTER = 26
+_NO_SYN = (0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF)
+
 Connect = Callable[[socket.socket], Awaitable[object]]
+
+
+def turn_away(listener: socket.socket) -> None:
+    """Lets no connection begin at a listening socket any more, in any process; those that have begun come in.
+
+    The system would go on to take connections between the last one that is accepted and the closed socket, and reset
+    them. So a client that comes now hears nothing; it asks again after a second, and finds the socket closed. Does
+    nothing where the system has no such filter.
+    """
+    if sys.platform != "linux":
+        return
+    program = b"".join(struct.pack("=HBBI", *line) for line in _NO_SYN)
+    memory = ctypes.create_string_buffer(program, len(program))
+    place = struct.pack("@HP", len(_NO_SYN), ctypes.addressof(memory))
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, place)
+    except OSError as error:
+        # Some containers' systems are not Linux's own: whoever comes at the last moment is reset there.
+        _LOGGER.debug("connections cannot be turned away: %s", error)
 
 
 class Acceptor:

@@ -24,10 +24,6 @@ class LateApp:
             self._making = asyncio.create_task(asyncio.to_thread(self._make))
         return self._making
 
-    async def made(self) -> None:
-        """Waits until it is made, or could not be."""
-        await asyncio.wait([self.begin()])
-
     def check(self) -> None:
         """Raises what making it raised: a server without half of its routes had better not run."""
         if self._making is not None and self._making.done():

@@ -25,7 +25,7 @@ from loopline.prediction_log import open_log_to_write, prepare_log
 from loopline.predictor import open_predictor
 from loopline.predictor.answer import PredictorLike
 from loopline.predictor.choosing import choose_engine
-from loopline.serving.accepting import Acceptor, Surplus
+from loopline.serving.accepting import Acceptor, Surplus, turn_away
 from loopline.serving.frame import ACCESS_LOGGER
 from loopline.serving.front import Front
 from loopline.serving.lane import Bundles
@@ -44,6 +44,8 @@ _LOOP = "uvloop" if find_spec("uvloop") else "asyncio:SelectorEventLoop"
 _BACKLOG = 2048
 # How much longer than a request an event loop may stand still.
 _HANG_GRACE_S = 5.0
+# A connection that has begun is there within this time.
+_HANDSHAKE_S = 0.1
 # A request that was sent before its client could know of the shutdown arrives within this time.
 _DRAIN_S = 0.5
 
@@ -99,12 +101,18 @@ def serve(
             work,
             num_workers=num_workers,
             on_ready=partial(_announce, model, url, opens_page=settings.open),
-            # While anyone has the socket open, the system goes on taking connections that nobody will answer.
-            on_stop=listener.close,
+            on_stop=partial(_close_door, listener),
             stop_timeout_s=settings.shutdown_timeout_s,
             # A request gets its 504 before; what also misses the time for its end will never answer.
             hang_timeout_s=settings.request_timeout_s + _HANG_GRACE_S,
         )
+
+
+def _close_door(listener: socket.socket) -> None:
+    """For the supervisor, before its workers end."""
+    turn_away(listener)
+    # While anyone has the socket open, the system goes on taking connections that nobody will answer.
+    listener.close()
 
 
 def _num_workers(predictor: Path | PredictorLike, settings: ServeSettings) -> int:
@@ -222,9 +230,11 @@ class _Server(uvicorn.Server):
 
         Uvicorn alone closes every connection that has no request in work, even where one is about to arrive.
         """
-        # An import takes the interpreter for milliseconds: between the last connection that is taken and the closed
-        # door, others would come and be reset.
-        await self._app.made()
+        if self._worker.supervisor_id is None:
+            # Otherwise its supervisor has done so, or goes on with another worker.
+            for listener in sockets or ():
+                turn_away(listener)
+        await asyncio.sleep(_HANDSHAKE_S)
         for acceptor in self._acceptors:
             acceptor.close()
         # Only now: a client whose connection ends comes back, and must find the door closed, not closing.
