@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,10 @@ def following(predictor: PredictorLike, tmp_path: Path) -> Callable[..., Any]:
     """`with following(registry, option=…) as http`: a server of `shapes@champion` that looks every 20 ms."""
 
     @contextmanager
-    def start(registry: Registry, **settings: Any) -> Iterator[TestClient]:
+    def start(registry: Registry, first: PredictorLike = predictor, **settings: Any) -> Iterator[TestClient]:
         given = ServeSettings(**{"watch_interval_s": 0.02, **settings})
         with open_log(tmp_path / "log.db") as log:
-            app = build_app(predictor, given, model=CHAMPION, log=log, bundles=registry.bundles())
+            app = build_app(first, given, model=CHAMPION, log=log, bundles=registry.bundles())
             with TestClient(app, raise_server_exceptions=False) as http:
                 yield http
 
@@ -119,6 +120,26 @@ def test_a_promotion_takes_over_between_two_answers(
     for answer in answers:
         assert answer["confidence"] == pytest.approx(expected[answer["bundle_digest"]], abs=1e-5)
     assert f"{CHAMPION} is bundle {new[:12]} now; it was {old[:12]}." in caplog.text
+
+
+def test_what_the_old_bundle_still_owes_is_counted(
+    following: Any, breakable: Any, bundle_folder: Path, other_folder: Path, picture: bytes
+) -> None:
+    """The queue's depth, until it has answered; whoever asks in between need not wait for that."""
+    registry = Registry(champion=bundle_folder)
+    depth = "loopline_queue_depth"
+    with following(registry, breakable) as http, ThreadPoolExecutor() as pool:
+        old = http.get("/model").json()["bundle_digest"]
+        breakable.may_go_on.clear()
+        held = pool.submit(ask, http, picture)
+        until(lambda: series(http, depth) == 1)
+        registry.folders[CHAMPION] = other_folder
+        until(lambda: http.get("/model").json()["bundle_digest"] != old)
+        assert ask(http, picture)["bundle_digest"] != old
+        assert series(http, depth) == 1
+        breakable.may_go_on.set()
+        assert held.result()["bundle_digest"] == old
+        until(lambda: series(http, depth) == 0)
 
 
 def test_a_bundle_that_fails_its_proof_is_refused(

@@ -96,7 +96,13 @@ class Lane:
         self._settings = settings
         self._events = events
         self.current = OpenBundle(predictor, settings, events, on_ready=self._heard)
-        self._leaving: set[asyncio.Task[None]] = set()
+        # Those that answer only what they had accepted.
+        self._leaving: dict[asyncio.Task[None], OpenBundle] = {}
+
+    @property
+    def num_admitted(self) -> int:
+        """Examples that are accepted and not answered yet, by whichever bundle."""
+        return sum(bundle.batcher.num_admitted for bundle in (self.current, *self._leaving.values()))
 
     async def start(self) -> None:
         """Starts what answers first."""
@@ -123,8 +129,8 @@ class Lane:
         old, self.current = self.current, new
         self._events.on_ready(True)
         leaving = asyncio.create_task(old.close())
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
+        self._leaving[leaving] = old
+        leaving.add_done_callback(self._leaving.pop)
 
     def _heard(self, bundle: OpenBundle, is_ready: bool) -> None:
         # One that is not yet, or no longer, asked says nothing about the answers of this server.

@@ -269,7 +269,7 @@ class Service:
         self.telemetry.challenger_ready.set(is_ready)
 
     def _num_admitted(self) -> int:
-        return sum(lane.current.batcher.num_admitted for lane in self._lanes.values())
+        return sum(lane.num_admitted for lane in self._lanes.values())
 
     def _count(self, outcome: Outcome, timings: Timings) -> None:
         self.telemetry.count(outcome.answer)
