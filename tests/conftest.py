@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import loopline
 from loopline.core.stopping import StopRequest
 from loopline.core.workspace import Workspace
 
@@ -123,6 +124,20 @@ class Postgres:
 
     def _run(self, *command: str | Path) -> None:
         subprocess.run(command, user=self._user, check=True, capture_output=True, cwd=self.folder)
+
+
+@pytest.fixture(scope="session")
+def _digits_workspace(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("digits") / "workspace")
+    loopline.data.snapshot(digits_folder, name="digits", workspace=workspace)
+    return workspace
+
+
+@pytest.fixture
+def digits(workspace: Workspace, _digits_workspace: Workspace) -> Workspace:
+    """A fresh workspace that holds the snapshot `digits`: about 320 training examples, five batches of 64."""
+    shutil.copytree(_digits_workspace.root, workspace.root)
+    return workspace
 
 
 @pytest.fixture(scope="session")

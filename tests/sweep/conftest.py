@@ -1,17 +1,13 @@
-"""What the tests of sweeps share: trials that compute a small function, and a snapshot to train real ones on."""
+"""What the tests of sweeps share: trials that compute a small function, and what makes real ones short."""
 
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-import loopline.data
-from loopline.core.workspace import Workspace
 
 
 @pytest.fixture(scope="session")
@@ -24,20 +20,6 @@ def computed() -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="session")
-def _digits_workspace(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("sweep") / "workspace")
-    loopline.data.snapshot(digits_folder, name="digits", workspace=workspace)
-    return workspace
-
-
-@pytest.fixture
-def digits(workspace: Workspace, _digits_workspace: Workspace) -> Workspace:
-    """A fresh workspace that holds the snapshot `digits`."""
-    shutil.copytree(_digits_workspace.root, workspace.root)
-    return workspace
 
 
 @pytest.fixture

@@ -1,14 +1,8 @@
-"""A snapshot of real digits, and the overrides of a run on it that takes a second."""
+"""The overrides of a run on real digits that takes a second."""
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
-
-import loopline.data
-from loopline.core.workspace import Workspace
 
 _QUICK = (
     "data.name=digits",
@@ -27,20 +21,6 @@ _QUICK = (
     "monitor.patience=null",
     "tracking=none",
 )
-
-
-@pytest.fixture(scope="session")
-def _digits_workspace(tmp_path_factory: pytest.TempPathFactory, digits_folder: Path) -> Workspace:
-    workspace = Workspace(tmp_path_factory.mktemp("training") / "workspace")
-    loopline.data.snapshot(digits_folder, name="digits", workspace=workspace)
-    return workspace
-
-
-@pytest.fixture
-def digits(workspace: Workspace, _digits_workspace: Workspace) -> Workspace:
-    """A fresh workspace that holds the snapshot `digits`: about 320 training examples, five batches of 64."""
-    shutil.copytree(_digits_workspace.root, workspace.root)
-    return workspace
 
 
 @pytest.fixture

@@ -12,14 +12,15 @@ import re
 import zlib
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from loopline.core.errors import ConfigError, InvalidExample
+from loopline.transforms.standardization import Standardization
 from loopline.transforms.step import BatchTransform, Decode, SampleTransform, Shape
 
 if TYPE_CHECKING:
@@ -182,19 +183,8 @@ class ResizeBands(SampleTransform):
         return np.stack([np.asarray(band, dtype=np.float32) for band in bands], axis=2)
 
 
-class NormalizeBands(BatchTransform):
+class NormalizeBands(Standardization):
     """x_NHWC reflectance to x_NCHW float32: (x − mean) / std, with `mean` and `std` per band."""
-
-    mean: tuple[float, ...] = Field(min_length=1)
-    std: tuple[float, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _parameters_agree(self) -> Self:
-        if len(self.mean) != len(self.std):
-            raise ValueError(f"{len(self.mean)} means but {len(self.std)} standard deviations")
-        if min(self.std) <= 0:
-            raise ValueError("every standard deviation must be greater than 0")
-        return self
 
     def output_shape(self, shape: Shape) -> Shape:
         """(C, H, W) of (H, W, C); raises `ConfigError` where the bands are not as many as the means."""

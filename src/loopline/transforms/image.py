@@ -21,12 +21,13 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from loopline.core.errors import ConfigError, InvalidExample
 from loopline.core.tables import load
 from loopline.transforms.jpeg import decode_jpeg, divisor_for
-from loopline.transforms.step import BatchTransform, Decode, SampleTransform, Shape
+from loopline.transforms.standardization import Standardization
+from loopline.transforms.step import Decode, SampleTransform, Shape
 
 Pixels = NDArray[np.uint8]
 
@@ -229,19 +230,8 @@ class CenterCrop(SampleTransform):
         return np.ascontiguousarray(x_HWC[top : top + self.height, left : left + self.width])
 
 
-class Normalize(BatchTransform):
+class Normalize(Standardization):
     """x_NHWC uint8 to x_NCHW float32: (x / 255 − mean) / std, `mean` and `std` per channel in units of full scale."""
-
-    mean: tuple[float, ...] = Field(min_length=1)
-    std: tuple[float, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _parameters_agree(self) -> Self:
-        if len(self.mean) != len(self.std):
-            raise ValueError(f"{len(self.mean)} means but {len(self.std)} standard deviations")
-        if min(self.std) <= 0:
-            raise ValueError("every standard deviation must be greater than 0")
-        return self
 
     def output_shape(self, shape: Shape) -> Shape:
         """(C, H, W) of (H, W, C); raises `ConfigError` where the channels are not as many as the means."""

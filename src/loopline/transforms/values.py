@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from loopline.core.errors import ConfigError, InvalidExample
-from loopline.transforms.step import Array, BatchTransform, Decode, Shape
+from loopline.transforms.standardization import Standardization
+from loopline.transforms.step import Array, Decode, Shape
 
 _NPY = b"\x93NUMPY"
 
@@ -58,19 +59,8 @@ class DecodeValues(Decode):
         return json.dumps(rng.normal(size=shape).round(4).tolist()).encode()
 
 
-class Standardize(BatchTransform):
+class Standardize(Standardization):
     """(x − mean) / std along the last axis, one mean and standard deviation per feature."""
-
-    mean: tuple[float, ...] = Field(min_length=1)
-    std: tuple[float, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _parameters_agree(self) -> Self:
-        if len(self.mean) != len(self.std):
-            raise ValueError(f"{len(self.mean)} means but {len(self.std)} standard deviations")
-        if min(self.std) <= 0:
-            raise ValueError("every standard deviation must be greater than 0")
-        return self
 
     def output_shape(self, shape: Shape) -> Shape:
         """The same axes; raises `ConfigError` where the features are not as many as the means."""
