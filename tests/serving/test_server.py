@@ -28,7 +28,10 @@ from loopline.serving.settings import ServeSettings
 Server = Callable[..., AbstractContextManager[Any]]
 
 
-def test_five_hundred_requests_at_sigterm(server: Server, body_of: Callable[..., bytes], picture: bytes) -> None:
+@pytest.mark.parametrize("num_workers", ["1", "2"])
+def test_five_hundred_requests_at_sigterm(
+    server: Server, body_of: Callable[..., bytes], picture: bytes, num_workers: str
+) -> None:
     """Every request that was accepted is answered and logged; no connection breaks; the rest are refused."""
     body = body_of(picture)
     outcomes: list[str] = []
@@ -53,7 +56,7 @@ def test_five_hundred_requests_at_sigterm(server: Server, body_of: Callable[...,
                 return
             answered.append(response.headers["x-request-id"])
 
-    with server() as process:
+    with server("--num-workers", num_workers) as process:
         threads = [threading.Thread(target=work, args=(process,)) for _ in range(500)]
         for thread in threads:
             thread.start()
