@@ -197,7 +197,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         def signals() -> Iterator[StopRequest]:
             yield _StopAt(step)
 
-        monkeypatch.setattr("loopline.training.fitting.stop_signals", signals)
+        monkeypatch.setattr("loopline.training.running.stop_signals", signals)
 
     return set_step
 

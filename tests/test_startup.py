@@ -72,6 +72,20 @@ def test_an_engine_brings_no_telemetry() -> None:
     assert "openvino_telemetry" in third_party_modules(both)
 
 
+def test_a_mistake_is_said_before_lightning_is_imported() -> None:
+    """That takes longer than everything else that a mistyped training needs."""
+    statement = """
+import contextlib
+import loopline
+from loopline.core.errors import LooplineError
+with contextlib.suppress(LooplineError):
+    loopline.train(["recipe=fashion", "optimizer.learning=3"])
+"""
+    modules = third_party_modules(statement)
+    assert {"torch", "hydra"} <= modules
+    assert modules & {"lightning", "torchmetrics", "torchvision"} == set()
+
+
 @pytest.mark.parametrize(
     "statement",
     [

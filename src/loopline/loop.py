@@ -45,7 +45,7 @@ def train(
     config_dir: Path | None = None,
 ) -> Run:
     """Trains what the Hydra overrides describe, as `["recipe=fashion", "trainer.max_epochs=3"]`; returns the run."""
-    from loopline.training.fitting import train as train_stage
+    from loopline.training.running import train as train_stage
 
     return train_stage(overrides, workspace=_place(workspace), resume=resume, config_dir=config_dir)
 

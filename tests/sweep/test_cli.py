@@ -78,7 +78,7 @@ def test_mistakes_are_said_before_a_trial_begins(
 def test_a_sweep_is_killed_and_taken_up_again(digits: Workspace, quick: Overrides) -> None:
     """SIGKILL of the sweep while a trial trains: the finished trial stays, the other goes on; a command repeats it."""
     rates = "optimizer.lr=0.02,0.03"
-    arguments = [*quick, "trainer.max_epochs=25", rates, "--sampler", "grid", "--pruner", "none", "--name", "killed"]
+    arguments = [*quick, "trainer.max_epochs=10", rates, "--sampler", "grid", "--pruner", "none", "--name", "killed"]
     program = [sys.executable, "-m", "loopline", "--home", str(digits.root), "sweep", *arguments]
     process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     second = digits.runs / "killed-001"
@@ -112,12 +112,12 @@ def test_a_sweep_is_killed_and_taken_up_again(digits: Workspace, quick: Override
 @pytest.mark.timeout(900)
 def test_a_bad_trial_is_pruned_and_can_be_finished_later(digits: Workspace, quick: Overrides) -> None:
     """A learning rate that learns nothing is stopped after few epochs; its run is interrupted, not lost."""
-    arguments = (*quick, "trainer.max_epochs=30", "optimizer.lr=0.02,1e-9", "--sampler", "grid", "--pruner", "asha")
+    arguments = (*quick, "trainer.max_epochs=10", "optimizer.lr=0.02,1e-9", "--sampler", "grid", "--pruner", "asha")
     done = invoke("sweep", *arguments, "--name", "pruned")
     assert "trial 1 pruned" in done.stdout
     sweep = find_sweep("pruned", digits)
     assert [trial.status for trial in sweep.trials] == ["completed", "pruned"]
-    assert len(sweep.trials[0].epochs) == 30 > len(sweep.trials[1].epochs)
+    assert len(sweep.trials[0].epochs) == 10 > len(sweep.trials[1].epochs)
     assert find_run("pruned-001", digits).status == "interrupted"
     assert f"again: {sweep.command(sweep.trials[0])}\nnext: loopline evaluate pruned-000\n" in done.stdout
 

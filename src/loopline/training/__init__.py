@@ -11,7 +11,7 @@ let_torchvision_import()
 
 _EXPORTS = {
     "TrainConfig": "loopline.training.config:TrainConfig",
-    "train": "loopline.training.fitting:train",
+    "train": "loopline.training.running:train",
     "verify_resume": "loopline.training.resume_proof:verify_resume",
 }
 
