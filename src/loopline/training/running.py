@@ -53,10 +53,10 @@ def train(
         if resume is None:
             config = compose(overrides, config_dir=config_dir)
             job = open_job(config, open_snapshot(config.data.name, workspace), workspace)
-            # It may be missing, which is said before anything is written.
-            load(_FIT)
             plain = config.model_dump(mode="json")
             device = _device(config)
+            # Lightning may be missing, which is said before anything is written; so below.
+            load(_FIT)
             with start_run(
                 workspace, kind="train", config=plain, dataset=job.dataset, overrides=overrides, device=device
             ) as run:
@@ -68,6 +68,7 @@ def train(
         # The very version, even where the dataset has a newer one by now.
         reference = f"{find_snapshot(config.data.name, workspace)}@{record.dataset.version}"
         job = open_job(config, open_snapshot(reference, workspace), workspace)
+        load(_FIT)
         with resume_run(record.run_id, workspace) as run:
             return _compute(run, job, stop)
 
